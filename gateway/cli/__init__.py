@@ -1,0 +1,30 @@
+"""The command line: one file for each group of commands.
+
+The only room that may import everything, and nothing imports it. Commands import what they need
+when they run, so that `--help` stays quick. Each takes `--json`: one JSON object on standard
+output, everything else on standard error. Exit codes: 0 good, 1 findings or refusals, 2 wrong usage
+or configuration, 3 an outside part failed.
+"""
+
+import typer
+
+from gateway.cli import ask, city, devices, service, sim
+
+app = typer.Typer(
+    name="sense311",
+    help="City sensor faults become exactly one 311 request each.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+service.add_to(app)
+devices.add_to(app)
+city.add_to(app)
+app.add_typer(ask.incidents, name="incidents")
+app.add_typer(ask.requests, name="requests")
+app.add_typer(sim.app, name="sim")
+
+
+def main() -> None:
+    """The entry point of the `sense311` command."""
+    app()

@@ -1,0 +1,290 @@
+"""Commands with a whole city: `demo`, `replay`."""
+
+import json as json_
+import math
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from gateway.cli.output import Code, Json, answer, fail, say, told_plainly
+from gateway.cli.service import ConfigFile
+from gateway.cli.sim import Bins, Hours, Lamps, Road, Seed, logins_of, speed_of, tell_progress
+
+if TYPE_CHECKING:
+    from gateway.cli.performance import Performance, Verdict, View, Watch
+    from simulators.uplink import Login
+
+DEMO_SPEED = 1200.0  # a night and a day in 72 s
+TEND_S = 0.2
+INTERRUPTED = 130  # as shells report Ctrl-C
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (demo, replay):
+        app.command()(command)
+
+
+def demo(
+    seed: Seed = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where it plays: a new or empty folder.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=1, help="Simulated seconds a second.")] = DEMO_SPEED,
+    hours: Hours = 24.0,
+    lamps: Lamps = 500,
+    bins: Bins = 150,
+    road: Road = 60,
+    desk_faults: Annotated[
+        str | None, typer.Option(help='How the desk misbehaves: {"drop_after_rate": 0.3}')
+    ] = None,
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave all running until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """A simulated city, the gateway and a 311 desk as real processes; judged by the truth."""
+    from gateway.cli.performance import Performance, Script
+    from gateway.cli.stage import Stage, StageError
+    from gateway.errors import StoreError
+
+    began_s = time.monotonic()
+    _check_faults(desk_faults, as_json=json)
+    place = _place(folder, as_json=json)
+    script = Script(seed, place, speed, lamps, bins, road, hours, desk_faults)
+    try:
+        with _interruptible(), Stage(place) as stage:
+            with _bars() as watch:
+                performance = Performance(script, stage, watch)
+                verdict = performance.play()
+            _tell(verdict, performance, time.monotonic() - began_s, as_json=json)
+            while keep:
+                stage.tend()
+                time.sleep(TEND_S)
+    except KeyboardInterrupt:
+        say(f"sense311: stopped; what it wrote is in {place}")
+        raise typer.Exit(Code.GOOD if keep else INTERRUPTED) from None
+    except (StageError, StoreError, OSError) as error:
+        fail(f"{error}\nwhat it wrote is in {place}", Code.OUTSIDE, as_json=json)
+    if verdict.score.perfect and folder is None:
+        shutil.rmtree(place)
+    elif not json:
+        say(f"what it wrote is in {place}")
+    raise typer.Exit(Code.GOOD if verdict.score.perfect else Code.FINDINGS)
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(help="JSON Lines, .gz or not.")],
+    config: ConfigFile,
+    speed: Annotated[
+        float, typer.Option(parser=speed_of, metavar="N|max", help="1 keeps its gaps.")
+    ] = math.inf,
+    shift_to: Annotated[
+        str | None,
+        typer.Option(help="When its first message is to happen: RFC 3339.", metavar="TIME"),
+    ] = None,
+    credentials: Annotated[
+        Path | None, typer.Option(help="Of the broker; else those that the configuration names.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="A user of the broker that may speak for the devices.")
+    ] = None,
+    password_file: Annotated[Path | None, typer.Option(help="Its password.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Publish a recording to the broker of a gateway's configuration."""
+    import asyncio
+
+    from gateway.config import read_config
+    from simulators.publisher import replay as publish_recording
+
+    with told_plainly(as_json=json):
+        settings, secrets = read_config(config)
+    try:
+        shift_to_ms = None if shift_to is None else _time_ms(shift_to)
+        login = _login(credentials or settings.broker.credentials, user, password_file)
+        with _bar(f"replay {recording.name}") as tell:
+            done = asyncio.run(
+                publish_recording(
+                    recording, secrets.broker_url, login, speed=speed, shift_to_ms=shift_to_ms,
+                    on_progress=tell,
+                )
+            )  # fmt: skip
+    except ValueError as error:
+        fail(str(error), Code.USAGE, as_json=json)
+    except OSError as error:
+        fail(str(error), Code.OUTSIDE, as_json=json)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    result = {"messages": done.messages, "reconnects": done.reconnects}
+    answer(result, [f"{done.messages} messages published"], as_json=json)
+
+
+# -- the demo's surroundings ----------------------------------------------------------------------
+
+
+def _check_faults(desk_faults: str | None, *, as_json: bool) -> None:
+    from simulators.desk_controls import faults_from
+
+    try:
+        faults_from(desk_faults or "{}")
+    except ValueError as error:
+        fail(f"--desk-faults: {error}", Code.USAGE, as_json=as_json)
+
+
+def _place(folder: Path | None, *, as_json: bool) -> Path:
+    """A folder with nothing in it: an old ledger would be judged with the new one."""
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="sense311-demo-"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            fail(f"{folder} is not empty; give a new folder", Code.USAGE, as_json=as_json)
+    except OSError as error:
+        fail(f"{folder}: {error.strerror}", Code.USAGE, as_json=as_json)
+    return folder.resolve()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with every part stopped."""
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _bars() -> "Iterator[Watch]":
+    """Progress on standard error: bars on a terminal, else a line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, console=console) as progress:
+        names = ("simulated time", "messages published", "readings stored", "requests filed")
+        tasks = [progress.add_task(name, total=1, text="") for name in names]
+
+        def watch(view: "View") -> None:
+            expected = view.published / view.share if view.share else 1
+            shown = (
+                (view.share, 1, view.scene),
+                (view.published, expected, f"{view.published:,}"),
+                (view.stored, expected, f"{view.stored:,}"),
+                (view.filed, view.faults, f"{view.filed} of {view.faults} faults"),
+            )
+            for task, (done, total, text) in zip(tasks, shown, strict=True):
+                progress.update(task, completed=done, total=max(1, total), text=text)
+
+        yield watch
+
+
+def _lines() -> "Watch":
+    told: list[tuple[str, int]] = []
+
+    def watch(view: "View") -> None:
+        now = (view.scene, int(view.share * 4))
+        if now not in told:
+            told.append(now)
+            say(f"{view.scene}: {view.share:.0%}, {view.published} published, {view.stored} "
+                f"stored, {view.filed} filed")  # fmt: skip
+
+    return watch
+
+
+def _tell(verdict: "Verdict", performance: "Performance", seconds: float, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from gateway.cli.scoreboard import board, failings, set_of
+
+    judged = verdict.score
+    facts: dict[str, Any] = {"readings": verdict.readings, "seconds": round(seconds, 1)}
+    if as_json:
+        counts = ("faults_injected", "requests_filed", "missed", "false", "duplicates")
+        whole = judged.as_dict()
+        result = {name: whole.pop(name) for name in counts} | facts
+        facts = {"desk": performance.desk_url, "dir": str(performance.script.folder)}
+        result |= facts | {"restarts": verdict.restarts, "requests": set_of(verdict.requests)}
+        answer(result | whole, (), as_json=True)
+        return
+    Console().print(board(judged, facts | verdict.restarts))
+    desk = f"the desk's ledger: {performance.desk_url}/desk/ledger"
+    answer({}, [*failings(judged), desk], as_json=False)
+
+
+# -- the replay's surroundings --------------------------------------------------------------------
+
+
+def _time_ms(text: str) -> int:
+    from simulators.wire import parse_rfc3339
+
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        raise ValueError(f"--shift-to {text}: a time as 2026-01-15T20:05:00Z") from None
+
+
+def _login(
+    credentials: Path | None, user: str | None, password_file: Path | None
+) -> "Login | None":
+    """Who may speak for every device. None: nobody was named, the broker lets anyone in."""
+    from simulators.uplink import Login
+
+    if password_file is not None:
+        if user is None:
+            raise ValueError("--password-file needs --user")
+        return Login(user, password_file.read_text("utf-8").strip())
+    if credentials is None:
+        return None
+    logins = logins_of(credentials)
+    name = user or _anyone(credentials)
+    if name not in logins:
+        raise ValueError(
+            f"{credentials} has no user {user or 'that may speak for every device'}; make one: "
+            'sense311 broker --devices FILE with {"replay": ["*"]} in it, or name one with --user'
+        )
+    return logins[name]
+
+
+def _anyone(credentials: Path) -> str:
+    devices = json_.loads(credentials.read_text("utf-8"))["devices"]
+    return next((user for user, entry in devices.items() if "*" in entry["devices"]), "")
+
+
+@contextmanager
+def _bar(title: str) -> "Iterator[Any]":
+    """A bar on a terminal, else a JSON line now and then."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from simulators.wire import rfc3339
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield tell_progress
+        return
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console) as progress:
+        task = progress.add_task(title)
+
+        def tell(t_ms: int, published: int) -> None:
+            text = f"{title}: {rfc3339(t_ms)}, {published:,} published"
+            progress.update(task, description=text)
+
+        yield tell

@@ -1,0 +1,145 @@
+"""Commands that run the service: `run`, `check`, `status`, `broker`, `desk`."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.output import Code, Json, answer, fail, findings_answer, say, told_plainly
+
+ConfigFile = Annotated[
+    Path, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (run, check, status, broker, desk):
+        app.command()(command)
+
+
+def run(config: ConfigFile) -> None:
+    """The gateway, until a signal. SIGTERM drains and exits 0."""
+    _log_to_stderr()
+    from gateway.app import Gateway, prepare
+    from gateway.config import read_config
+    from gateway.errors import StoreError
+
+    with told_plainly():
+        plans = prepare(*read_config(config))
+        for warning in plans.warnings:
+            say(str(warning))
+        gateway = Gateway(plans)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: gateway.stop())
+        try:
+            gateway.run()
+        except StoreError as error:
+            fail(f"{error}: stopped, to begin again from what is stored", Code.OUTSIDE)
+
+
+def check(config: ConfigFile, *, json: Json = False) -> None:
+    """Check the configuration and all that it names, without starting anything."""
+    from gateway.app import prepare
+    from gateway.config import read_config
+
+    with told_plainly(as_json=json):
+        plans = prepare(*read_config(config))
+    result = findings_answer(plans.warnings)
+    size = f"{len(plans.bundle.rules)} rules, {len(plans.city.assets)} assets"
+    lines = [*map(str, plans.warnings), f"{config}: good, {size}"]
+    answer(result, lines, as_json=json)
+
+
+def status(config: ConfigFile, *, json: Json = False) -> None:
+    """What the running gateway last said of itself: green, or red and why."""
+    import json as json_
+
+    from gateway.config import read_config
+
+    with told_plainly(as_json=json):
+        folder = read_config(config)[0].store.folder
+        text = (folder / "status.json").read_text("utf-8")
+    said: dict[str, Any] = json_.loads(text)
+    answer(said, [f"{key}: {value}" for key, value in said.items()], as_json=json)
+    raise typer.Exit(Code.GOOD if said["state"] == "green" else Code.FINDINGS)
+
+
+def broker(
+    folder: Annotated[Path, typer.Option("--dir", help="Where it keeps its data.")],
+    port: Annotated[int, typer.Option(help="0 picks a free one and keeps it.")] = 0,
+    devices: Annotated[
+        Path | None,
+        typer.Option(help='JSON file {"user": ["device", ...]}: who may speak for which devices.'),
+    ] = None,
+    sync: Annotated[
+        str, typer.Option(help="When messages reach the disk: always, or an interval (2m).")
+    ] = "always",
+    *,
+    json: Json = False,
+) -> None:
+    """The bundled broker, on loopback, until a signal. Passwords: DIR/credentials.json."""
+    import json as json_
+
+    from gateway.credentials import BrokerConfig, credentials_path
+    from gateway.embedded import run_foreground
+
+    def ready(url: str) -> None:
+        where = str(credentials_path(folder))
+        lines = [f"{url}, credentials in {where}"]
+        answer({"url": url, "credentials": where}, lines, as_json=json)
+
+    with told_plainly(as_json=json):
+        users = _device_users(devices, json_) if devices is not None else {}
+        config = BrokerConfig(folder=folder, port=port, sync=sync, devices=users)
+        raise typer.Exit(run_foreground(config, ready))
+
+
+def desk(
+    db: Annotated[Path, typer.Option(help="Its ledger on disk.")],
+    api_key_file: Annotated[Path, typer.Option(help="Holds the key that clients must send.")],
+    port: Annotated[int, typer.Option(help="0 picks a free one.")] = 0,
+    faults: Annotated[
+        str | None, typer.Option(help='How it misbehaves, as JSON: {"drop_after_rate": 0.3}')
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """The simulated 311 desk: a GeoReport v2 server on loopback, until a signal."""
+    from simulators.desk import DeskConfig, serve
+    from simulators.desk_controls import faults_from
+    from simulators.desk_faults import Faults
+
+    def ready(url: str) -> None:
+        answer({"url": url}, [url], as_json=json)
+
+    try:
+        key = api_key_file.read_text("utf-8").strip()
+        told = faults_from(faults) if faults is not None else Faults()
+        serve(DeskConfig(port=port, db=db, api_key=key, faults=told), ready)
+    except ValueError as error:
+        fail(f"desk: {error}", Code.USAGE, as_json=json)
+    except OSError as error:
+        fail(f"desk: {error}", Code.OUTSIDE, as_json=json)
+
+
+def _device_users(path: Path, json_: Any) -> dict[str, list[str]]:
+    from gateway.errors import ConfigError
+    from rules.finding import Finding
+
+    try:
+        users = json_.loads(path.read_text("utf-8"))
+        return {str(user): [str(device) for device in list(ids)] for user, ids in users.items()}
+    except (ValueError, AttributeError, TypeError):
+        help_ = '{"user": ["device", ...]}'
+        finding = Finding(str(path), 1, 1, "E408", "not a list of devices by user", help_)
+        raise ConfigError([finding]) from None
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)

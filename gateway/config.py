@@ -1,0 +1,294 @@
+"""The configuration: one TOML file, checked whole before anything starts.
+
+Every fault is a finding with file, line and help; a file with faults is not used. Paths are read
+from the folder of the file. Secrets are never written here: the file names the files that hold
+them, and those must be readable by their owner only.
+"""
+
+import json
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from gateway.errors import ConfigError
+from rules.finding import Finding
+
+CONFIG_BYTES_MAX = 1024 * 1024
+SECRET_BYTES_MAX = 64 * 1024 * 1024  # a broker's credentials of 100,000 devices
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class BrokerSection(_Section):
+    """Where the messages come from. `credentials`: the file that `sense311 broker` writes, or one
+    of the same form: {"url": ..., "gateway": {"user": ..., "password": ...}}.
+    """
+
+    url: str | None = None
+    credentials: Path | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "sense311-gateway"
+    ca_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _a_broker(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"mqtts?://[^/@\s]+/?", url):
+            raise ValueError("mqtt://host:port or mqtts://host:port; no user or password in it")
+        return url
+
+
+class CitySection(_Section):
+    """The 311 system. `profile`: a built-in name or a TOML file."""
+
+    profile: str = "desk"
+    endpoint: str
+    api_key_file: Path | None = None
+
+
+class AssetsSection(_Section):
+    files: Annotated[list[Path], Field(min_length=1)]
+
+
+class RulesSection(_Section):
+    """`library`: the shipped rules. `files`: more rules, files or folders. `disable`: rules to
+    leave out. `params`: "bin_full.high" = "85%".
+    """
+
+    library: bool = True
+    files: list[Path] = []
+    disable: list[str] = []
+    params: dict[str, str] = {}
+
+
+class IngestSection(_Section):
+    """`clock`: "system", or "follow" to let the data say what time it is (replay, accelerated
+    simulation), from `follow_from` on: what is older is kept but not judged. `idle_s`: without a
+    message for so long, everything that was sent has arrived.
+    """
+
+    clock: Literal["system", "follow"] = "system"
+    follow_from: datetime | None = None
+    idle_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    batch_max: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    allow_simulated: bool = False
+    device_acks: bool = False
+    max_skew_s: Annotated[float, Field(ge=0, le=86_400)] = 120.0
+    max_age_h: Annotated[float, Field(ge=0.1, le=8760)] = 24.0
+
+    @field_validator("follow_from")
+    @classmethod
+    def _with_zone(cls, at: datetime | None) -> datetime | None:
+        if at is not None and at.tzinfo is None:
+            raise ValueError("follow_from needs a time zone: 2026-01-15T12:00:00Z")
+        return at
+
+
+class StoreSection(_Section):
+    """`retention_days` and `size_mb` bound the readings; incidents and requests are kept."""
+
+    folder: Path = Path("sense311-data")
+    retention_days: Annotated[float, Field(gt=0, le=36_500)] = 365.0
+    size_mb: Annotated[int, Field(ge=64)] = 20_000
+
+
+class HistorySection(_Section):
+    url: str
+    org: str
+    bucket: str
+    token_file: Path
+
+
+class Config(_Section):
+    """The whole file."""
+
+    broker: BrokerSection
+    city: CitySection
+    assets: AssetsSection
+    rules: RulesSection = RulesSection()
+    ingest: IngestSection = IngestSection()
+    store: StoreSection = StoreSection()
+    history: HistorySection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the named files hold. Not printable."""
+
+    broker_url: str
+    broker_user: str | None
+    broker_password: SecretStr | None
+    api_key: SecretStr | None
+    history_token: SecretStr | None
+
+
+def read_config(path: Path) -> tuple[Config, Secrets]:
+    """The configuration and its secrets. ConfigError: with all findings."""
+    text = _read(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"line (\d+), column (\d+)", str(error))
+        line, column = (int(match[1]), int(match[2])) if match else (1, 1)
+        help_ = 'strings stand in quotes: name = "value"'
+        raise ConfigError([Finding(str(path), line, column, "E401", str(error), help_)]) from None
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(list(_findings(str(path), text, error))) from None
+    config = _rooted(config, path.parent)
+    return config, _read_secrets(config, str(path), text)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
+        if len(data) > CONFIG_BYTES_MAX:
+            raise ConfigError([Finding(str(path), 1, 1, "E400", "larger than 1 MiB")])
+        return data.decode("utf-8")
+    except OSError as error:
+        help_ = "an example stands in deploy/sense311.toml"
+        message = f"cannot read: {error.strerror}"
+        raise ConfigError([Finding(str(path), 1, 1, "E400", message, help_)]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Finding(str(path), 1, 1, "E400", "not UTF-8")]) from None
+
+
+def _findings(file: str, text: str, error: ValidationError) -> Iterator[Finding]:
+    for fault in error.errors(include_url=False, include_input=False):
+        keys = [str(part) for part in fault["loc"]]
+        line, column = place(text, keys)
+        dotted = ".".join(keys)
+        if fault["type"] == "extra_forbidden":
+            known = _known(keys[:-1])
+            near = get_close_matches(keys[-1], known, n=1)
+            help_ = f"did you mean {near[0]}?" if near else f"keys here: {', '.join(known)}"
+            yield Finding(file, line, column, "E402", f"unknown key {dotted}", help_)
+        elif fault["type"] == "missing":
+            help_ = "deploy/sense311.toml shows every key"
+            yield Finding(file, line, column, "E403", f"missing {dotted}", help_)
+        else:
+            yield Finding(file, line, column, "E404", f"{dotted}: {fault['msg']}")
+
+
+def _known(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for key in path:
+        annotation = model.model_fields[key].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(model.model_fields)
+
+
+def place(text: str, keys: list[str]) -> tuple[int, int]:
+    """Line and column of a key, or of the nearest section above it that is there."""
+    section: list[str] = []
+    best = (0, 1, 1)
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
+        if header:
+            section = [part.strip().strip("\"'") for part in header[1].split(".")]
+            here = section
+        else:
+            key = re.match(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_-]+)\s*=""", line)
+            if not key:
+                continue
+            here = [*section, key[1].strip("\"'")]
+        depth = len(here) if keys[: len(here)] == here else 0
+        if depth > best[0]:
+            best = (depth, number, len(line) - len(line.lstrip()) + 1)
+    return best[1], best[2]
+
+
+def _rooted(config: Config, folder: Path) -> Config:
+    """Paths in the file are meant from where the file is."""
+
+    def root(value: Any) -> Any:
+        if isinstance(value, Path):
+            return folder / value
+        if isinstance(value, list):
+            return [root(item) for item in value]
+        if isinstance(value, BaseModel):
+            return value.model_copy(
+                update={name: root(getattr(value, name)) for name in type(value).model_fields}
+            )
+        return value
+
+    rooted: Config = root(config)
+    profile = folder / rooted.city.profile
+    if profile.suffix == ".toml":
+        city = rooted.city.model_copy(update={"profile": str(profile)})
+        rooted = rooted.model_copy(update={"city": city})
+    return rooted
+
+
+def _read_secrets(config: Config, file: str, text: str) -> Secrets:
+    findings: list[Finding] = []
+
+    def secret(keys: list[str], path: Path | None) -> str | None:
+        if path is None:
+            return None
+        try:
+            return _secret(path)
+        except ValueError as error:
+            findings.append(Finding(file, *place(text, keys), "E405", f"{path}: {error}"))
+            return None
+
+    broker = config.broker
+    url, user = broker.url, broker.username
+    password = secret(["broker", "password_file"], broker.password_file)
+    given = secret(["broker", "credentials"], broker.credentials)
+    if given is not None:
+        try:
+            login: Mapping[str, Any] = json.loads(given)
+            url = url or str(login["url"])
+            user = user or str(login["gateway"]["user"])
+            password = password or str(login["gateway"]["password"])
+        except (ValueError, KeyError, TypeError):
+            help_ = "sense311 broker writes this file"
+            where = place(text, ["broker", "credentials"])
+            message = "credentials is not a broker's credentials file"
+            findings.append(Finding(file, *where, "E406", message, help_))
+    if url is None and not findings:
+        help_ = 'url = "mqtt://127.0.0.1:1883", or credentials = "broker/credentials.json"'
+        findings.append(Finding(file, *place(text, ["broker"]), "E403", "no broker named", help_))
+    api_key = secret(["city", "api_key_file"], config.city.api_key_file)
+    token = secret(["history", "token_file"], config.history.token_file if config.history else None)
+    if findings:
+        raise ConfigError(findings)
+    return Secrets(
+        url or "",
+        user,
+        SecretStr(password) if password is not None else None,
+        SecretStr(api_key) if api_key is not None else None,
+        SecretStr(token) if token is not None else None,
+    )
+
+
+def _secret(path: Path) -> str:
+    """The content of a file that only its owner may read."""
+    try:
+        mode = path.stat().st_mode
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ValueError(f"others may read it; chmod 600 {path.name}")
+        with path.open("rb") as file:
+            text = file.read(SECRET_BYTES_MAX).decode("utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"cannot read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    if not text:
+        raise ValueError("it is empty")
+    return text

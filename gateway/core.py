@@ -1,0 +1,506 @@
+"""The life of a batch: messages in, every effect of them out, as one value.
+
+Pure: no clock, no disk, no network. `process` takes each message through the same steps (decode,
+identify, admit, detect, decide, enqueue) and collects what is to be stored; the caller commits all
+of it in one transaction and only then acknowledges. If that fails, this object is thrown away and
+built again from the store: nothing in memory is ahead of the disk for longer than a batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from gateway import devices
+from gateway.assets import Asset, City, circuit_id
+from gateway.clock import QUORUM, Frontier
+from gateway.devices import Device, Times, Verdict
+from gateway.incidents import Book, Incident, Neighbourhood, Step, key_of
+from gateway.outbox import Row, ServiceRequest, reference_for
+from gateway.places import Observation, Place, Places
+from gateway.refusal import Reason, Refusal
+from gateway.telemetry import Address, Decoder, Reading, numbers_of
+from rules import engine
+from rules.engine import Engine, Transition
+from rules.rule import Bundle, PlaceShape, Rule
+from rules.signal import features
+from rules.track import Subject
+
+FOREVER_MS = 1 << 62
+REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
+
+
+class Incoming(NamedTuple):
+    """One MQTT message as the broker gave it."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+class StoredReading(NamedTuple):
+    """A row of the readings, in the order of its columns."""
+
+    id: int
+    device: str
+    kind: str
+    zone: str
+    asset_id: str | None
+    ts_ms: int
+    received_ms: int
+    verdict: str
+    body: bytes
+
+
+class HistoryReading(NamedTuple):
+    """A reading as history wants it. `id` grows with every reading stored."""
+
+    id: int
+    device: str
+    kind: str
+    zone: str
+    asset_id: str | None
+    ts_ms: int
+    values: Mapping[str, float | bool]
+
+
+class StoredRefusal(NamedTuple):
+    received_ms: int
+    topic: str
+    device: str
+    reason: str
+    path: str
+    message: str
+    hint: str
+    size: int
+    payload: bytes
+
+
+class Entry(NamedTuple):
+    """A line of the journal: a rule's change of phase, or a step of an incident."""
+
+    at_ms: int
+    tick_ms: int
+    subject: str
+    rule: str
+    incident: int | None
+    before: str
+    after: str
+    cause: str
+    reading: int | None
+
+
+@dataclass(slots=True)
+class Effects:
+    """All that a batch did, to be committed together."""
+
+    readings: list[StoredReading] = field(default_factory=list)
+    refusals: list[StoredRefusal] = field(default_factory=list)
+    devices: dict[str, Device] = field(default_factory=dict)
+    states: list[tuple[str, bytes]] = field(default_factory=list)
+    places: list[tuple[str, bytes]] = field(default_factory=list)
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    outbox: list[Row] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+    duplicates: int = 0
+    tick_ms: int = 0
+    follow_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the store remembers of the world, to build it again."""
+
+    installation: str
+    tick_ms: int = 0
+    follow_ms: int = 0
+    reading_id: int = 0
+    incident_id: int = 0
+    layout: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    devices: Sequence[bytes] = ()
+    states: Sequence[tuple[str, bytes]] = ()
+    places: Sequence[bytes] = ()
+    incidents: Sequence[Incident] = ()
+    episodes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the core takes readings. `follow`: time is that of the data (replay, accelerated
+    simulation), never that of the clock. `start_ms`: when time begins in a new store.
+    """
+
+    follow: bool = False
+    start_ms: int = 0
+    allow_simulated: bool = False
+    max_skew_ms: int = devices.SKEW_MS_MAX
+    max_age_ms: int = devices.AGE_MS_MAX
+
+
+class Core:
+    """Everything that decides, in memory. Built from what the store remembers."""
+
+    def __init__(self, city: City, bundle: Bundle, settings: Settings, saved: Saved) -> None:
+        self._city = city
+        self._rules = bundle.rules
+        self._settings = settings
+        self._installation = saved.installation
+        self._decoder = Decoder()
+        self._devices = {device.name: device for device in map(devices.load, saved.devices)}
+        self._place_rules = [rule for rule in bundle.rules.values() if rule.scope == "place"]
+        self._places = Places()
+        self._engine = Engine(bundle, city.subjects())
+        self._book = Book(Neighbourhood(self._rule, self._engine.phase, self._parent_of))
+        start_ms = saved.tick_ms or settings.start_ms
+        self._frontier = Frontier(start_ms, quorum=min(QUORUM, len(city.by_device)) or QUORUM)
+        self._follow_ms = saved.follow_ms
+        self._now_ms = 0
+        self._reading_id = saved.reading_id
+        self._restore(saved)
+
+    @property
+    def device_records(self) -> Mapping[str, Device]:
+        return self._devices
+
+    @property
+    def tick_ms(self) -> int:
+        """Up to when the rules have taken time to have passed."""
+        return self._frontier.tick_ms
+
+    @property
+    def layout(self) -> dict[str, list[list[str]]]:
+        """To be saved with the states."""
+        return self._engine.layout()
+
+    def process(self, batch: Sequence[Incoming], now_ms: int) -> Effects:
+        """Take a batch in the order of its messages. `now_ms`: the time of receipt."""
+        effects = Effects()
+        self._now_ms = now_ms
+        for incoming in batch:
+            self._receive(incoming, now_ms, effects)
+        return self._finish(effects)
+
+    def pass_time(self, now_ms: int) -> Effects | None:
+        """No message is waiting: time has passed up to `now_ms`, or, when time follows the data,
+        up to the last of it. None if that is no new minute.
+        """
+        minute_ms = self._frontier.move_to(self._follow_ms if self._settings.follow else now_ms)
+        if minute_ms is None:
+            return None
+        effects = Effects()
+        self._now_ms = now_ms
+        self._tick(minute_ms, effects)
+        return self._finish(effects)
+
+    def all_states(self) -> Effects:
+        """Every state of the rules, to be saved under a new layout."""
+        effects = Effects()
+        effects.states = self._engine.take_dirty()
+        return effects
+
+    # -- one message --------------------------------------------------------------------------
+
+    def _receive(self, incoming: Incoming, now_ms: int, effects: Effects) -> None:
+        decoded = self._decoder.decode(incoming.topic, incoming.payload)
+        if decoded.status is not None:
+            self._device(decoded.status.address, effects).online = decoded.status.online
+        elif incoming.retain and decoded.address is not None:
+            hint = "publish telemetry without the retain flag: a kept value has no age"
+            refusal = Refusal(Reason.RETAINED, "retain", "retained telemetry is not fresh", hint)
+            self._refuse(incoming, decoded.address, refusal, now_ms, effects)
+            return
+        for refusal in decoded.refusals:
+            self._refuse(incoming, decoded.address, refusal, now_ms, effects)
+        for reading in decoded.readings:
+            self._take(incoming, reading, now_ms, effects)
+
+    def _take(self, incoming: Incoming, reading: Reading, now_ms: int, effects: Effects) -> None:
+        asset = self._identify(reading)
+        if isinstance(asset, Refusal):
+            self._refuse(incoming, reading.address, asset, now_ms, effects, reading.body)
+            return
+        device = self._device(reading.address, effects)
+        verdict, ts_ms = devices.admit(device, reading, self._times(reading, now_ms))
+        if verdict is Verdict.DUPLICATE:
+            effects.duplicates += 1
+            return
+        if verdict is Verdict.FRESH:
+            verdict_of_rules = self._detect(reading, asset, ts_ms, effects)
+            if verdict_of_rules is engine.Verdict.TOO_LATE:
+                device.late += 1
+                verdict = Verdict.LATE
+        self._keep(reading, asset, ts_ms, now_ms, verdict, effects)
+        if ts_ms >= self._frontier.next_ms and verdict is Verdict.FRESH:
+            latest_ms = FOREVER_MS if self._settings.follow else now_ms
+            minute_ms = self._frontier.pass_(device.name, ts_ms, latest_ms)
+            if minute_ms is not None:
+                self._tick(minute_ms, effects)
+
+    def _identify(self, reading: Reading) -> Asset | Refusal | None:
+        """Whose reading it is: an asset's; nobody's, if it comes from something that moves."""
+        if reading.sim and not self._settings.allow_simulated:
+            hint = "allow it with ingest.allow_simulated, on a test system"
+            return Refusal(Reason.SIMULATED, "sim", "simulated readings are not accepted", hint)
+        address = reading.address
+        asset = self._city.by_device.get(address.device)
+        if asset is None:
+            if address.kind != "road":
+                hint = "add it to the devices of an asset"
+                message = f"no asset has a device {address.device!r}"
+                return Refusal(Reason.UNKNOWN_DEVICE, "topic", message, hint)
+            if reading.loc is None:
+                hint = "a device without an asset moves: send loc as [latitude, longitude]"
+                return Refusal(Reason.NO_POSITION, "loc", "no position", hint)
+        elif asset.kind != address.kind:
+            message = f"{address.device!r} is a device of a {asset.kind}, not of a {address.kind}"
+            hint = f"publish to city/v1/{address.zone}/{asset.kind}/{address.device}/..."
+            return Refusal(Reason.WRONG_KIND, "topic", message, hint)
+        return asset
+
+    def _times(self, reading: Reading, now_ms: int) -> Times:
+        oldest_ms = self._frontier.tick_ms - self._settings.max_age_ms
+        if not self._settings.follow:
+            return Times(now_ms, now_ms + self._settings.max_skew_ms, oldest_ms)
+        if reading.ts_ms is not None and reading.ts_ms > self._follow_ms:
+            self._follow_ms = reading.ts_ms
+        return Times(self._follow_ms, FOREVER_MS, oldest_ms)
+
+    def _detect(
+        self, reading: Reading, asset: Asset | None, ts_ms: int, effects: Effects
+    ) -> engine.Verdict:
+        values = reading.values
+        if reading.accel is not None:
+            values |= features(reading.accel)
+        if asset is None:
+            for rule in self._place_rules:
+                self._detect_place(rule, reading, ts_ms, effects)
+            return engine.Verdict.JUDGED
+        if "distance_mm" in values and "fill_pct" not in values:
+            fill_pct = asset.fill_pct(values["distance_mm"], ts_ms)
+            if fill_pct is not None:
+                values["fill_pct"] = fill_pct
+        verdict, transitions = self._engine.feed(asset.id, ts_ms, values)
+        if transitions:
+            self._decide(transitions, ts_ms, self._reading_id + 1, effects)
+        return verdict
+
+    def _detect_place(self, rule: Rule, reading: Reading, ts_ms: int, effects: Effects) -> None:
+        """A pass over the road, hit or clean, becomes a reading of the place that it is about."""
+        assert reading.loc is not None
+        assert rule.hit is not None
+        hit = rule.hit.judge(reading.values, {}, self._engine.scene_at(ts_ms), [])
+        if hit is None:
+            return
+        seen = Observation(
+            reading.address.device,
+            ts_ms,
+            *reading.loc,
+            hit=hit,
+            peak_ms2=reading.values.get("peak_ms2", 0.0),
+        )
+        found = self._places.observe(rule.id, rule.place or PlaceShape(), seen)
+        if found is None:
+            return
+        place, values = found
+        self._engine.add(_place_subject(place))
+        _, transitions = self._engine.feed(place.id, ts_ms, values)
+        self._decide(transitions, ts_ms, self._reading_id + 1, effects)
+
+    # -- what follows from it -----------------------------------------------------------------
+
+    def _tick(self, minute_ms: int, effects: Effects) -> None:
+        self._decide(self._engine.tick(minute_ms), minute_ms, None, effects)
+        self._follow_up(self._book.due(minute_ms), effects)
+
+    def _decide(
+        self, transitions: Sequence[Transition], now_ms: int, reading: int | None, effects: Effects
+    ) -> None:
+        """Transitions of rules -> steps of incidents."""
+        for transition in transitions:
+            effects.journal.append(self._entry(transition, reading))
+            self._follow_up(self._book.apply(transition, now_ms), effects)
+
+    def _follow_up(self, steps: Sequence[Step], effects: Effects) -> None:
+        """Steps of incidents -> rows of the outbox."""
+        for step in steps:
+            incident = step.incident
+            effects.incidents[incident.id] = incident
+            effects.journal.append(self._step_entry(step))
+            place = self._places.get(incident.subject)
+            if place is not None and place.fired != incident.is_open:
+                self._places.mark_fired(place.id, fired=incident.is_open)
+            if step.queue:
+                effects.outbox.append(self._row(step))
+
+    def _row(self, step: Step) -> Row:
+        incident = step.incident
+        rule = self._rules[incident.rule]
+        assert rule.file is not None
+        return Row(
+            reference=reference_for(key_of(self._installation, incident)),
+            incident_id=incident.id,
+            service=rule.file.service,
+            request=self._request(incident, rule, step.at_ms),
+            created_ms=self._now_ms,
+        )
+
+    def _request(self, incident: Incident, rule: Rule, at_ms: int) -> ServiceRequest:
+        assert rule.file is not None
+        subject = self._engine.subject(incident.subject)
+        facts = {
+            "asset.id": subject.id,
+            "circuit.id": str(subject.attributes.get("circuit", "")),
+            "place.id": subject.id,
+            "started_at": rfc3339(incident.started_ms),
+            "firing_for": _duration(max(at_ms, incident.fired_ms) - incident.started_ms),
+            "absorbed.count": str(self._engine.count_phase(subject.id, rule.absorbs)),
+        }
+        circuit = subject.attributes.get("circuit") if rule.scope == "circuit" else None
+        assert subject.lat is not None
+        assert subject.lon is not None
+        return ServiceRequest(
+            lat=subject.lat,
+            long=subject.lon,
+            description=rule.file.description.render(incident.values, subject.attributes, facts),
+            observed_at_ms=incident.started_ms,
+            rule=rule.id,
+            address=subject.attributes.get("address"),
+            asset_id=None if rule.scope == "place" else circuit or subject.id,
+            place_id=subject.id if rule.scope == "place" else None,
+        )
+
+    # -- records ------------------------------------------------------------------------------
+
+    def _keep(
+        self,
+        reading: Reading,
+        asset: Asset | None,
+        ts_ms: int,
+        now_ms: int,
+        verdict: Verdict,
+        effects: Effects,
+    ) -> None:
+        self._reading_id += 1
+        address = reading.address
+        effects.readings.append(
+            StoredReading(
+                self._reading_id,
+                address.device,
+                address.kind,
+                address.zone,
+                asset.id if asset is not None else None,
+                ts_ms,
+                now_ms,
+                verdict,
+                reading.body,
+            )
+        )
+
+    def _refuse(
+        self,
+        incoming: Incoming,
+        address: Address | None,
+        refusal: Refusal,
+        now_ms: int,
+        effects: Effects,
+        body: bytes | None = None,
+    ) -> None:
+        payload = incoming.payload if body is None else body
+        if address is not None and address.device in self._city.by_device:
+            numbers = numbers_of(payload)
+            devices.note_refused(self._device(address, effects), numbers)
+        effects.refusals.append(
+            StoredRefusal(
+                now_ms,
+                incoming.topic[:512],
+                address.device if address is not None else "",
+                *refusal,
+                size=len(payload),
+                payload=payload[:REFUSED_BYTES_KEPT],
+            )
+        )
+
+    def _device(self, address: Address, effects: Effects) -> Device:
+        device = self._devices.get(address.device)
+        if device is None:
+            device = Device(address.device, address.zone, address.kind)
+            self._devices[address.device] = device
+        effects.devices[address.device] = device
+        return device
+
+    def _entry(self, transition: Transition, reading: int | None) -> Entry:
+        return Entry(
+            transition.at_ms,
+            self._frontier.tick_ms,
+            transition.subject,
+            transition.rule,
+            None,
+            transition.before,
+            transition.after,
+            transition.cause,
+            reading,
+        )
+
+    def _step_entry(self, step: Step) -> Entry:
+        incident = step.incident
+        return Entry(
+            step.at_ms,
+            self._frontier.tick_ms,
+            incident.subject,
+            incident.rule,
+            incident.id,
+            "",
+            incident.state,
+            step.why,
+            None,
+        )
+
+    def _finish(self, effects: Effects) -> Effects:
+        effects.states = self._engine.take_dirty()
+        effects.places = self._places.take_dirty()
+        effects.tick_ms = self._frontier.tick_ms
+        effects.follow_ms = self._follow_ms
+        return effects
+
+    # -- the world ----------------------------------------------------------------------------
+
+    def _restore(self, saved: Saved) -> None:
+        shapes = {rule.id: rule.place or PlaceShape() for rule in self._place_rules}
+        for place in self._places.restore(saved.places, shapes):
+            self._engine.add(_place_subject(place))
+        self._engine.restore(saved.states, saved.layout)
+        self._engine.tick_ms = self._frontier.tick_ms
+        known = [i for i in saved.incidents if self._is_known(i)]
+        self._book.restore(known, saved.episodes, saved.incident_id)
+        for incident in known:
+            self._engine.resume(
+                incident.subject, incident.rule, incident.started_ms, incident.fired_ms
+            )
+
+    def _is_known(self, incident: Incident) -> bool:
+        return incident.rule in self._rules and self._engine.knows(incident.subject)
+
+    def _rule(self, rule_id: str) -> Rule:
+        return self._rules[rule_id]
+
+    def _parent_of(self, subject_id: str) -> str | None:
+        asset = self._city.assets.get(subject_id)
+        circuit = asset.attributes.get("circuit") if asset is not None else None
+        return circuit_id(circuit) if circuit else None
+
+
+def _place_subject(place: Place) -> Subject:
+    return Subject(place.id, "place", {}, place.lat, place.lon)
+
+
+def rfc3339(ts_ms: int) -> str:
+    """2026-01-15T20:05:00Z: what people and servers read."""
+    at = datetime.fromtimestamp(ts_ms / 1000, UTC)
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _duration(ms: int) -> str:
+    minutes = round(ms / 60_000)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"

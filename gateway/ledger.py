@@ -1,0 +1,144 @@
+"""The books, opened beside the running gateway: what was decided, what was asked, how it stands.
+
+Reads the store's file through a connection of its own that cannot write; `retry` is the one thing a
+person may change, and it goes through the delivery state machine like everything else. Together
+with `store` the only place with SQL.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.core import rfc3339
+from gateway.errors import StoreBroken
+from gateway.outbox import Policy, Retry, advance, legal
+from gateway.store import ROW_COLUMNS, columns_of, row_of
+
+BUSY_TIMEOUT_S = 10.0
+_TIMES = {
+    "started_ms", "fired_ms", "due_ms", "cleared_ms", "created_ms", "at_ms", "tick_ms",
+    "first_sent_ms", "last_sent_ms", "next_ms", "last_absent_ms",
+}  # fmt: skip
+
+
+def incidents_of(database: Path, *, ended: bool) -> list[dict[str, Any]]:
+    """Open incidents, or all; times in RFC 3339."""
+    where = "1" if ended else "cleared_ms IS NULL"
+    with _reading(database) as db:
+        return _rows(db, f"SELECT * FROM incidents WHERE {where} ORDER BY id")
+
+
+def incident_story(database: Path, number: int) -> dict[str, Any] | None:
+    """One incident, its journal and its request; None if there is none."""
+    with _reading(database) as db:
+        found = _rows(db, "SELECT * FROM incidents WHERE id = ?", (number,))
+        if not found:
+            return None
+        incident = found[0]
+        journal = _rows(
+            db,
+            "SELECT * FROM journal WHERE rule = ? AND subject = ? ORDER BY id",
+            (incident["rule"], incident["subject"]),
+        )
+        request = _rows(
+            db, "SELECT reference, state, request_id FROM outbox WHERE incident_id = ?", (number,)
+        )
+    return incident | {"request": request[0] if request else None, "journal": journal}
+
+
+def requests_of(database: Path) -> list[dict[str, Any]]:
+    """All requests with how they stand, oldest first."""
+    with _reading(database) as db:
+        return _rows(
+            db,
+            "SELECT reference, incident_id AS incident, service, state, request_id, token, "
+            "attempts, created_ms, reason FROM outbox ORDER BY incident_id",
+        )
+
+
+def request_story(database: Path, reference: str) -> dict[str, Any] | None:
+    """One request: what is asked, and each step of its delivery; None if there is none."""
+    with _reading(database) as db:
+        found = _rows(db, "SELECT * FROM outbox WHERE reference = ?", (reference,))
+        steps = _rows(db, "SELECT * FROM deliveries WHERE reference = ? ORDER BY id", (reference,))
+    if not found:
+        return None
+    return found[0] | {"request": json.loads(found[0]["request"]), "deliveries": steps}
+
+
+def progress_of(database: Path) -> dict[str, int]:
+    """How far the gateway has come: `readings` stored, `refused` (different messages; one that came
+    twice counts once), `latest_ms` of event time.
+    """
+    with _reading(database) as db:
+        readings, latest_ms = db.execute("SELECT count(*), max(ts_ms) FROM readings").fetchone()
+        refused = "SELECT DISTINCT topic, payload FROM refusals"
+        (count,) = db.execute(f"SELECT count(*) FROM ({refused})").fetchone()
+    return {"readings": readings, "refused": count, "latest_ms": latest_ms or 0}
+
+
+def retry(database: Path, reference: str, now_ms: int) -> str | None:
+    """Another attempt for a refused or held request; its new state, None if it is neither."""
+    with _open(database, "rw") as db:
+        db.execute("BEGIN IMMEDIATE")
+        found = db.execute(
+            f"SELECT {ROW_COLUMNS} FROM outbox WHERE reference = ?", (reference,)
+        ).fetchone()
+        row = row_of(found) if found is not None else None
+        if row is None or not legal(row.state, Retry):
+            return None
+        after = advance(row, Retry(), now_ms, Policy())
+        db.execute(
+            f"UPDATE outbox SET ({ROW_COLUMNS}) = ({','.join('?' * 16)}) WHERE reference = ?",
+            (*columns_of(after), reference),
+        )
+        db.execute(
+            "INSERT INTO deliveries VALUES (NULL,?,?,?,?,?,?)",
+            (reference, now_ms, row.state, "retry", after.state, after.reason),
+        )
+        db.execute("COMMIT")
+        return str(after.state)
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    with _open(database, "ro") as db:
+        yield db
+
+
+@contextmanager
+def _open(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    try:
+        db = sqlite3.connect(
+            f"{database.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_TIMEOUT_S,
+        )
+    except sqlite3.Error:
+        raise StoreBroken(f"{database}: no such database; has the gateway run?") from None
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        yield db
+    except sqlite3.Error as error:
+        raise StoreBroken(f"{database}: {error}") from error
+    finally:
+        db.close()
+
+
+def _rows(db: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    cursor = db.execute(query, values)
+    names = [column[0] for column in cursor.description]
+    return [_shown(dict(zip(names, row, strict=True))) for row in cursor]
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Times as people read them: `fired_ms` becomes `fired_at`."""
+    return {
+        key.removesuffix("_ms") + "_at" if key in _TIMES and key != "at_ms" else
+        "at" if key == "at_ms" else key: rfc3339(value) if key in _TIMES and value else value
+        for key, value in row.items()
+    }  # fmt: skip

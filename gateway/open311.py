@@ -1,0 +1,288 @@
+"""The GeoReport v2 client: what one city's 311 desk can be asked, and what its answers mean.
+
+Every method ends in bounded time with a value that says what is known: never an exception, never a
+guess. What may have been stored is never called not sent. The key goes only into the body of a POST
+and is taken out of every text that leaves here; addresses from answers are not followed. One thread
+at a time; nothing is sent again from here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, quote_plus
+
+from gateway.georeport_form import date_text, write_form
+from gateway.georeport_http import Answer, Failure, Line, Timeouts, check_endpoint
+from gateway.georeport_read import (
+    Record,
+    Unreadable,
+    errors_of,
+    id_of,
+    read_listing,
+    read_record,
+    read_records,
+    sightings,
+    token_of,
+)
+from gateway.outbox import (
+    CannotTell,
+    Cause,
+    Filed,
+    NotSent,
+    Outcome,
+    Refused,
+    Row,
+    Sighting,
+    Tokened,
+    TokenResolved,
+    Unknown,
+)
+from gateway.profile import Kind, Profile, Wire
+
+ANSWER_BYTES_MAX = 1_048_576
+"""No answer to one request needs more; a larger one is an attack or an accident."""
+LISTING_BYTES_MAX = 8_388_608
+"""1000 requests with 4000 characters of description each, and their fields."""
+PAGES_MAX = 200
+"""A listing longer than this is not read to its end, so it proves nothing."""
+PAGE_ROWS_SURE = 20
+"""The smallest page size known of any desk: fewer rows than this are not a cut-off page."""
+WINDOW_MS = 89 * 86_400_000
+"""The standard allows 90 days in one query; a day less leaves room for rounding."""
+_AMBIGUOUS_4XX = frozenset({408, 409, 425})
+"""Time ran out, something like it exists, too early: these do not say that nothing was stored."""
+
+
+class Open311Client:
+    """One desk. `endpoint` is the address before `/requests.json`; EndpointError: unusable."""
+
+    def __init__(
+        self, endpoint: str, api_key: str, profile: Profile, timeouts: Timeouts | None = None
+    ) -> None:
+        self._base = check_endpoint(endpoint)
+        self._api_key = api_key
+        self._profile = profile
+        self._line = Line(timeouts or Timeouts())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hangs up; the client is of no use afterwards."""
+        self._line.close()
+
+    def post(self, row: Row) -> Outcome:
+        """Asks the city once. Whatever happens is told by the outcome."""
+        form = write_form(row, self._profile)
+        if isinstance(form, Refused):
+            return form
+        answer = self._exchange(
+            "requests",
+            form=[("api_key", self._api_key), *form],
+            headers={"Idempotency-Key": row.reference},
+        )
+        if isinstance(answer, Failure) and not answer.sent:
+            return NotSent(answer.cause, answer.reason)
+        if isinstance(answer, Failure):
+            return Unknown(answer.cause, answer.reason)
+        return self._outcome(answer, self._profile.services[row.service].kind)
+
+    def look(
+        self, service: str, references: Sequence[str], since_ms: int, until_ms: int
+    ) -> dict[str, Sighting]:
+        """What the city's list shows of the references, sent between the two times.
+
+        A reference that is not in the result is absent from a list read to its end. Where the list
+        could not be read so, each reference that was not seen has CannotTell.
+        """
+        own = self._profile.services.get(service)
+        code = own.code if own else None
+        seen: dict[str, Sighting] = {}
+        skew_ms = 1000 * self._profile.listing.skew_s
+        for start_ms, end_ms in _windows(since_ms - skew_ms, until_ms + skew_ms):
+            for page in self._pages(code, start_ms, end_ms):
+                if isinstance(page, CannotTell):
+                    return dict.fromkeys(references, page) | seen
+                seen |= sightings(page, references)
+        return seen
+
+    def token(self, token: str) -> TokenResolved | CannotTell:
+        """The id that a token has become, if it has."""
+        records = self._list(f"tokens/{_escaped(token)}")
+        if isinstance(records, CannotTell):
+            return records
+        for record in records:
+            request_id = id_of(record)
+            if request_id is not None and token_of(record) in (None, token):
+                return TokenResolved(request_id)
+        return CannotTell(Cause.PENDING, "the city has not given an id for the token so far")
+
+    def request(self, request_id: str) -> Record | CannotTell:
+        """One request as the city shows it."""
+        records = self._list(f"requests/{_escaped(request_id)}")
+        if isinstance(records, CannotTell):
+            return records
+        mine = (record for record in records if id_of(record) in (None, request_id))
+        return next(mine, CannotTell(Cause.NO_ID, f"the city shows no request {request_id}"))
+
+    def services(self) -> list[Record] | CannotTell:
+        """The city's services as records of service_code, service_name and so on."""
+        return self._list("services")
+
+    def definition(self, code: str) -> Record | CannotTell:
+        """The definition of a service: its attributes."""
+        body = self._get(f"services/{_escaped(code)}")
+        if isinstance(body, CannotTell):
+            return body
+        record = read_record(body, self._profile.format)
+        return _unreadable(record) if isinstance(record, Unreadable) else record
+
+    def _outcome(self, answer: Answer, kind: Kind) -> Outcome:
+        wire = self._profile.format
+        if answer.status == 429:
+            return NotSent(Cause.THROTTLED, "the city asks for a pause", answer.retry_after_s)
+        if answer.good:
+            return _created(read_records(answer.body, wire), kind)
+        words = errors_of(answer.body, wire) or errors_of(answer.body, _other(wire))
+        final = 400 <= answer.status < 500 and answer.status not in _AMBIGUOUS_4XX
+        if final and words:
+            return Refused(f"HTTP {answer.status}: {self._redacted(words)}")
+        cause = Cause.SERVER_ERROR if answer.status >= 500 else Cause.UNREADABLE
+        said = self._redacted(words) or "without an error of the standard"
+        return Unknown(cause, f"HTTP {answer.status}: {said}")
+
+    def _pages(
+        self, code: str | None, start_ms: int, end_ms: int
+    ) -> Iterator[list[Record] | CannotTell]:
+        """The pages of a listing; ends with CannotTell unless all of it was read."""
+        listing = self._profile.listing
+        query = self._query(code, start_ms, end_ms)
+        if listing.page_parameter is None:
+            page = self._page(query)
+            yield page
+            if not isinstance(page, CannotTell) and len(page) >= listing.rows_max:
+                yield CannotTell(Cause.INCOMPLETE, "the city's list may have been cut off")
+            return
+        pages: list[list[Record]] = []
+        for number in range(listing.page_first, listing.page_first + PAGES_MAX):
+            page = self._page(query | {listing.page_parameter: str(number)})
+            yield page
+            if isinstance(page, CannotTell) or not page:
+                return
+            if pages and page in (pages[0], pages[-1]):
+                # A desk that repeats its last page is at its end; one that answers page 2 with
+                # page 1 may not page at all, and then a full first page proves nothing.
+                if page == pages[0] and len(page) >= PAGE_ROWS_SURE:
+                    yield CannotTell(Cause.INCOMPLETE, "the city's list repeats its first page")
+                return
+            pages = [*pages[:1], page]
+        yield CannotTell(Cause.INCOMPLETE, "the city's list is too long to be read")
+
+    def _query(self, code: str | None, start_ms: int, end_ms: int) -> dict[str, str]:
+        listing = self._profile.listing
+        query = {
+            "start_date": date_text(start_ms, self._profile),
+            "end_date": date_text(end_ms + 999, self._profile),
+        }
+        # A comma would read as a list of codes: rather read everything than filter wrongly.
+        if code is not None and listing.filter_by_service and "," not in code:
+            query["service_code"] = code
+        if listing.page_size_parameter is not None:
+            query[listing.page_size_parameter] = str(listing.rows_max)
+        return query | dict(listing.parameters)
+
+    def _page(self, query: Mapping[str, str]) -> list[Record] | CannotTell:
+        body = self._get("requests", query, LISTING_BYTES_MAX)
+        if isinstance(body, CannotTell):
+            return body
+        records = read_listing(body, self._profile.format)
+        return _unreadable(records) if isinstance(records, Unreadable) else records
+
+    def _list(self, path: str) -> list[Record] | CannotTell:
+        body = self._get(path)
+        if isinstance(body, CannotTell):
+            return body
+        records = read_records(body, self._profile.format)
+        return _unreadable(records) if isinstance(records, Unreadable) else records
+
+    def _get(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> bytes | CannotTell:
+        answer = self._exchange(path, query=query, bytes_max=bytes_max)
+        if isinstance(answer, Failure):
+            return CannotTell(answer.cause, answer.reason)
+        if answer.good:
+            return answer.body
+        if answer.status == 429:
+            pause_s = answer.retry_after_s
+            return CannotTell(Cause.THROTTLED, "the city asks for a pause", pause_s)
+        cause = Cause.SERVER_ERROR if answer.status >= 500 else Cause.UNREADABLE
+        return CannotTell(cause, f"HTTP {answer.status} on a read", answer.retry_after_s)
+
+    def _exchange(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        form: Sequence[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> Answer | Failure:
+        url = f"{self._base}/{path}.{self._profile.format}"
+        answer = self._line.exchange(
+            url, query=query, form=form, headers=headers, bytes_max=bytes_max
+        )
+        if isinstance(answer, Failure):
+            return replace(answer, reason=self._redacted(answer.reason))
+        return answer
+
+    def _redacted(self, text: str) -> str:
+        if not self._api_key:
+            return text
+        for secret in (self._api_key, quote(self._api_key, safe=""), quote_plus(self._api_key)):
+            text = text.replace(secret, "***")
+        return text
+
+
+def _created(records: list[Record] | Unreadable, kind: Kind) -> Outcome:
+    if isinstance(records, Unreadable):
+        return Unknown(Cause.UNREADABLE, records.reason)
+    ids = {request_id for record in records if (request_id := id_of(record)) is not None}
+    if len(ids) == 1:
+        return Filed(ids.pop())
+    tokens = {token for record in records if (token := token_of(record)) is not None}
+    if not ids and len(tokens) == 1:
+        return Tokened(tokens.pop())
+    if kind is Kind.BLACKBOX and not ids:
+        return Filed(None)
+    return Unknown(Cause.NO_ID, "the answer does not name one request")
+
+
+def _windows(start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
+    while start_ms <= end_ms:
+        yield start_ms, min(start_ms + WINDOW_MS, end_ms)
+        start_ms += WINDOW_MS
+
+
+def _unreadable(what: Unreadable) -> CannotTell:
+    return CannotTell(Cause.UNREADABLE, what.reason)
+
+
+def _escaped(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _other(wire: Wire) -> Wire:
+    return Wire.XML if wire is Wire.JSON else Wire.JSON

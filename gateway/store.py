@@ -1,0 +1,381 @@
+"""What is on disk: SQLite, one file, one writer. All SQL of the gateway is here.
+
+Owns the schema and its migrations. A batch's effects are one transaction; when `commit` returns
+they survive a crash of the process, the machine and the power (WAL with synchronous=FULL, checked
+at start). When it raises, nothing of the batch is in effect. A full disk is told apart from a
+broken one: the first may pass, after the second nothing may be trusted. Open incidents and unfiled
+requests are never deleted; readings, refusals and journal lines are, by age and size.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway import devices
+from gateway.core import Effects, HistoryReading, Saved
+from gateway.errors import StoreBroken, StoreFull
+from gateway.incidents import Incident
+from gateway.outbox import AHEAD_MS_MAX, Row, RowChangedError, ServiceRequest, State
+
+BALLAST_BYTES = 64 * 1024 * 1024  # given up when the disk is full, so that recovery has room
+REFUSALS_MAX = 100_000
+JOURNAL_DAYS = 400  # over a year: a request may be disputed long after it was filed
+PRUNE_ROWS = 5_000  # per call: the writer is never away for long
+BUSY_TIMEOUT_S = 10.0
+WAL_BYTES_MAX = 64 * 1024 * 1024
+
+MIGRATIONS: Sequence[str] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE readings (
+        id INTEGER PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, zone TEXT NOT NULL,
+        asset_id TEXT, ts_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+        verdict TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE TABLE refusals (
+        id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL,
+        device TEXT NOT NULL, reason TEXT NOT NULL, path TEXT NOT NULL, message TEXT NOT NULL,
+        hint TEXT NOT NULL, size INTEGER NOT NULL, payload BLOB NOT NULL);
+    CREATE TABLE devices (device TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE states (subject TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE places (place TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE incidents (
+        id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject TEXT NOT NULL,
+        episode INTEGER NOT NULL, state TEXT NOT NULL, started_ms INTEGER NOT NULL,
+        fired_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, vals TEXT NOT NULL,
+        parent INTEGER, cleared_ms INTEGER, why TEXT NOT NULL,
+        UNIQUE (rule, subject, episode));
+    CREATE INDEX incidents_open ON incidents (id) WHERE cleared_ms IS NULL;
+    CREATE TABLE outbox (
+        reference TEXT PRIMARY KEY, incident_id INTEGER NOT NULL UNIQUE REFERENCES incidents (id),
+        service TEXT NOT NULL, request TEXT NOT NULL, created_ms INTEGER NOT NULL,
+        state TEXT NOT NULL, attempts INTEGER NOT NULL, next_ms INTEGER NOT NULL,
+        first_sent_ms INTEGER, last_sent_ms INTEGER, absent_reads INTEGER NOT NULL,
+        last_absent_ms INTEGER, looks INTEGER NOT NULL, request_id TEXT, token TEXT,
+        reason TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX outbox_due ON outbox (next_ms)
+        WHERE state IN ('ready', 'sending', 'uncertain', 'tokened');
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, tick_ms INTEGER NOT NULL,
+        subject TEXT NOT NULL, rule TEXT NOT NULL, incident INTEGER, before TEXT NOT NULL,
+        after TEXT NOT NULL, cause TEXT NOT NULL, reading INTEGER);
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY, reference TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        before TEXT NOT NULL, event TEXT NOT NULL, after TEXT NOT NULL, reason TEXT NOT NULL);
+    """,
+)
+
+ROW_COLUMNS = (
+    "reference, incident_id, service, request, created_ms, state, attempts, next_ms, "
+    "first_sent_ms, last_sent_ms, absent_reads, last_absent_ms, looks, request_id, token, reason"
+)
+_MOVING = ("ready", "sending", "uncertain", "tokened")
+
+
+class Store:
+    """The open database. Safe to share between threads: one transaction at a time."""
+
+    def __init__(self, folder: Path, *, size_mb_max: int | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = folder / "sense311.db"
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._own = _claim(folder)
+        try:
+            self._db = _connect(self.path)
+            _assert_durable(self._db)
+            _migrate(self._db)
+            self._reader = _connect(self.path)
+            self._reader_lock = threading.Lock()
+        except sqlite3.Error as error:
+            raise StoreBroken(f"{self.path}: {error}") from error
+        if size_mb_max is not None:
+            pages = size_mb_max * 1024 * 1024 // self._pragma("page_size")
+            self._db.execute(f"PRAGMA max_page_count = {pages}")
+        self._keep_ballast()
+
+    def close(self) -> None:
+        with self._lock:
+            self._reader.close()
+            self._db.close()
+            self._own.close()
+
+    # -- the batch ----------------------------------------------------------------------------
+
+    def commit(self, effects: Effects) -> None:
+        """All effects of a batch, in one transaction. StoreFull, StoreBroken: none of them."""
+        with self._transaction() as db:
+            db.executemany("INSERT INTO readings VALUES (?,?,?,?,?,?,?,?,?)", effects.readings)
+            if effects.refusals:
+                db.executemany(
+                    "INSERT INTO refusals VALUES (NULL,?,?,?,?,?,?,?,?,?)", effects.refusals
+                )
+            db.executemany(
+                "INSERT OR REPLACE INTO devices VALUES (?,?)",
+                [(name, devices.dump(device)) for name, device in effects.devices.items()],
+            )
+            db.executemany("INSERT OR REPLACE INTO states VALUES (?,?)", effects.states)
+            if effects.places:
+                db.executemany("INSERT OR REPLACE INTO places VALUES (?,?)", effects.places)
+            if effects.incidents:
+                db.executemany(
+                    "INSERT INTO incidents VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "
+                    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
+                    "due_ms = excluded.due_ms, parent = excluded.parent, "
+                    "cleared_ms = excluded.cleared_ms, why = excluded.why",
+                    map(_incident_row, effects.incidents.values()),
+                )
+            if effects.outbox:
+                db.executemany(
+                    f"INSERT INTO outbox ({ROW_COLUMNS}) VALUES ({','.join('?' * 16)})",
+                    map(columns_of, effects.outbox),
+                )
+            if effects.journal:
+                db.executemany(
+                    "INSERT INTO journal VALUES (NULL,?,?,?,?,?,?,?,?,?)", effects.journal
+                )
+            db.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?,?)",
+                [("tick_ms", effects.tick_ms), ("follow_ms", effects.follow_ms)],
+            )
+
+    def save_layout(self, layout: dict[str, list[list[str]]], states: Effects) -> None:
+        """The rules changed: their states in the new layout, and the layout, together."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('layout', ?)", (json.dumps(layout),))
+            db.executemany("INSERT OR REPLACE INTO states VALUES (?,?)", states.states)
+
+    def load(self) -> Saved:
+        """The world as it was when the last transaction ended."""
+        with self._lock:
+            db = self._db
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+            incidents = db.execute("SELECT * FROM incidents WHERE cleared_ms IS NULL ORDER BY id")
+            return Saved(
+                installation=meta["installation"],
+                tick_ms=int(meta.get("tick_ms", 0)),
+                follow_ms=int(meta.get("follow_ms", 0)),
+                reading_id=max(
+                    self._one("SELECT max(id) FROM readings") or 0,
+                    int(meta.get("pruned_id", 0)),
+                ),
+                incident_id=self._one("SELECT max(id) FROM incidents") or 0,
+                layout=json.loads(meta.get("layout", "{}")),
+                devices=[row[0] for row in db.execute("SELECT state FROM devices")],
+                states=list(db.execute("SELECT subject, state FROM states")),
+                places=[row[0] for row in db.execute("SELECT state FROM places")],
+                incidents=[_incident(row) for row in incidents],
+                episodes={
+                    (rule, subject): episode
+                    for rule, subject, episode in db.execute(
+                        "SELECT rule, subject, max(episode) FROM incidents GROUP BY rule, subject"
+                    )
+                },
+            )
+
+    # -- the outbox ---------------------------------------------------------------------------
+
+    def outbox_due(self, now_ms: int, limit: int) -> list[Row]:
+        """Rows to look at now, oldest first; also those put off further than any pause, by a clock
+        that was set back since."""
+        return self.outbox_rows(
+            f"state IN {_MOVING} AND (next_ms <= ? OR next_ms > ?) "
+            "ORDER BY created_ms, incident_id LIMIT ?",
+            (now_ms, now_ms + AHEAD_MS_MAX, limit),
+        )
+
+    def outbox_save(self, before: Row, after: Row, event: str, at_ms: int) -> None:
+        """One step of a delivery and its line in the log. RowChangedError: somebody was faster."""
+        columns = columns_of(after)
+        with self._transaction() as db:
+            changed = db.execute(
+                f"UPDATE outbox SET ({ROW_COLUMNS}) = ({','.join('?' * 16)}) "
+                "WHERE reference = ? AND state = ? AND attempts = ?",
+                (*columns, before.reference, before.state, before.attempts),
+            ).rowcount
+            if changed != 1:
+                raise RowChangedError(before.reference)
+            db.execute(
+                "INSERT INTO deliveries VALUES (NULL,?,?,?,?,?,?)",
+                (before.reference, at_ms, before.state, event, after.state, after.reason),
+            )
+
+    def outbox_rows(self, where: str = "1 ORDER BY incident_id", values: Any = ()) -> list[Row]:
+        with self._lock:
+            rows = self._db.execute(f"SELECT {ROW_COLUMNS} FROM outbox WHERE {where}", values)
+            return [row_of(row) for row in rows]
+
+    # -- history ------------------------------------------------------------------------------
+
+    def history_cursor(self) -> int:
+        with self._lock:
+            found = self._one("SELECT value FROM meta WHERE key = 'history'")
+            return int(found or 0)
+
+    def history_advance(self, reading_id: int) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('history', ?)", (reading_id,))
+
+    def readings_after(self, reading_id: int, limit: int) -> list[HistoryReading]:
+        with self._reader_lock:
+            rows = self._reader.execute(
+                "SELECT id, device, kind, zone, asset_id, ts_ms, body FROM readings "
+                "WHERE id > ? ORDER BY id LIMIT ?",
+                (reading_id, limit),
+            ).fetchall()
+        return [HistoryReading._make((*row[:6], _numbers(row[6]))) for row in rows]
+
+    # -- keeping house ------------------------------------------------------------------------
+
+    def prune(self, oldest_ms: int, size_bytes_max: int, history_cursor: int | None) -> int:
+        """Delete readings that are too old, or the oldest while the file is too large; never one
+        that history still waits for. At most PRUNE_ROWS; returns how many.
+        """
+        used = self._pragma("page_count") - self._pragma("freelist_count")
+        too_large = used * self._pragma("page_size") > size_bytes_max
+        with self._transaction() as db:
+            oldest = db.execute(
+                "SELECT id, received_ms FROM readings ORDER BY id LIMIT ?", (PRUNE_ROWS,)
+            ).fetchall()
+            ids = [
+                reading_id
+                for reading_id, received_ms in oldest
+                if (too_large or received_ms < oldest_ms)
+                and (history_cursor is None or reading_id <= history_cursor)
+            ]
+            if ids:
+                # The numbers go on where they were, even when every reading is gone.
+                db.execute("DELETE FROM readings WHERE id <= ?", (ids[-1],))
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_id', ?)", (ids[-1],))
+            db.execute(
+                "DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?",
+                (REFUSALS_MAX,),
+            )
+            db.execute(
+                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ? LIMIT ?)",
+                (oldest_ms - JOURNAL_DAYS * 86_400_000, PRUNE_ROWS),
+            )
+        return len(ids)
+
+    def make_room(self) -> None:
+        """The disk is full: give up the ballast and fold the log into the file."""
+        (self._folder / "ballast").unlink(missing_ok=True)
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def probe(self) -> None:
+        """Whether a transaction goes through; raises as `commit` does."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (secrets.token_hex(8),))
+
+    def _keep_ballast(self) -> None:
+        ballast = self._folder / "ballast"
+        if ballast.exists():
+            return
+        try:
+            with ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+        except OSError:
+            ballast.unlink(missing_ok=True)  # no room for it: then it has done its work already
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise StoreFull(f"{self.path}: {error}") from error
+                raise StoreBroken(f"{self.path}: {error}") from error
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def _one(self, query: str) -> Any:
+        row = self._db.execute(query).fetchone()
+        return row[0] if row else None
+
+    def _pragma(self, name: str) -> int:
+        with self._lock:
+            return int(self._one(f"PRAGMA {name}"))
+
+
+def _claim(folder: Path) -> Any:
+    """Two gateways on one store would file everything twice: the second one stops here."""
+    file = (folder / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StoreBroken(f"{folder}: another gateway is using this folder") from error
+    return file
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S
+    )
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+    return db
+
+
+def _assert_durable(db: sqlite3.Connection) -> None:
+    mode = db.execute("PRAGMA journal_mode").fetchone()[0]
+    level = db.execute("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or level != 2:
+        raise StoreBroken(f"not durable: journal_mode={mode}, synchronous={level}")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Each migration and the note that it ran are one transaction."""
+    done = db.execute("PRAGMA user_version").fetchone()[0]
+    if done > len(MIGRATIONS):
+        raise StoreBroken(f"the file is of a newer version ({done}) than this program")
+    for version, script in enumerate(MIGRATIONS[done:], done + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {version}; COMMIT;")
+    db.execute("INSERT OR IGNORE INTO meta VALUES ('installation', ?)", (secrets.token_hex(16),))
+
+
+def _incident_row(incident: Incident) -> tuple[Any, ...]:
+    row = msgspec.structs.astuple(incident)
+    return (*row[:8], json.dumps(row[8]), *row[9:])
+
+
+def _incident(row: tuple[Any, ...]) -> Incident:
+    return msgspec.convert((*row[:8], json.loads(row[8]), *row[9:]), Incident)
+
+
+def columns_of(row: Row) -> tuple[Any, ...]:
+    fields = asdict(row) | {"request": json.dumps(row.request.to_dict())}
+    return tuple(fields[name.strip()] for name in ROW_COLUMNS.split(","))
+
+
+def row_of(columns: tuple[Any, ...]) -> Row:
+    fields = dict(zip((name.strip() for name in ROW_COLUMNS.split(",")), columns, strict=True))
+    fields["request"] = ServiceRequest.from_dict(json.loads(fields["request"]))
+    fields["state"] = State(fields["state"])
+    return Row(**fields)
+
+
+def _numbers(body: bytes) -> dict[str, float | bool]:
+    values = json.loads(body)["values"]
+    return {key: value for key, value in values.items() if isinstance(value, int | float)}

@@ -1,0 +1,322 @@
+"""Typed tree -> Python function: fast three-valued evaluation.
+
+Guarantees the meaning of the tree under Kleene's logic (None is unknown; `false and unknown` is
+false), terms judged left to right and no further than needed. Memories (prev, since, ...) are
+folded at the top of the function, on every call, whatever the terms before them say. The source
+that is compiled consists of names made here, wire keys of the catalogue and numbers: never of a
+rule's text.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import inf
+from types import CodeType, FunctionType
+from typing import Any, cast
+
+from rules.rule import Judge
+from rules.runtime import average, expected_power, folded, highest, lowest, occurrences
+from rules.tree import MEMORIES, PEERS, Node, Op, own, uses
+
+_HELPERS: dict[str, Any] = {
+    "average": average,
+    "expected_power": expected_power,
+    "folded": folded,
+    "highest": highest,
+    "lowest": lowest,
+    "occurrences": occurrences,
+    "everyone": lambda _v, _a, _x, _s: True,
+    "inf": inf,
+}
+_NEVER_UNKNOWN = frozenset(
+    {
+        Op.NUMBER, Op.TRUTH, Op.KNOWN, Op.PHASE, Op.SINCE, Op.PEERS_ALL, Op.PEERS_COUNT,
+        Op.COUNT_OVER,
+    }
+)  # fmt: skip
+_UNKNOWN_BY_THEMSELVES = frozenset(
+    {
+        Op.FIELD, Op.ATTRIBUTE, Op.SUN, Op.NIGHT, Op.SILENT, Op.EXPECTED, Op.DIVIDE,
+        Op.PEERS_FRACTION, Op.PREV, Op.CHANGED, Op.RATE, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER,
+    }
+)  # fmt: skip
+_REDUCERS = {
+    Op.COUNT_OVER: "occurrences",
+    Op.AVG_OVER: "average",
+    Op.MIN_OVER: "lowest",
+    Op.MAX_OVER: "highest",
+}
+
+
+def compiled(node: Node, first_slot: int = 0) -> tuple[Judge, int]:
+    """The function of a tree and how many slots it has; its slots start at `first_slot`, and each
+    is None before the first sample.
+    """
+    writer = _Writer(first_slot)
+    source = writer.function(node)
+    namespace = {**_HELPERS, **writer.constants, "__builtins__": {}}
+    module = compile(source, "<rule>", "exec")
+    code = next(part for part in module.co_consts if isinstance(part, CodeType))
+    return cast("Judge", FunctionType(code, namespace)), writer.slots
+
+
+def may_be_unknown(node: Node) -> bool:
+    if node.op in _NEVER_UNKNOWN:
+        return False
+    if node.op in _UNKNOWN_BY_THEMSELVES:
+        return True
+    if node.op is Op.COALESCE:
+        return all(may_be_unknown(arg) for arg in node.args)
+    return any(may_be_unknown(arg) for arg in node.args)
+
+
+class _Writer:
+    """Writes one function, line by line. `atom` below: a local name or a literal."""
+
+    def __init__(self, first_slot: int) -> None:
+        self.constants: dict[str, Any] = {}
+        self.slots = 0
+        self._first_slot = first_slot
+        self._lines: list[str] = []
+        self._indent = 1
+        self._locals: dict[Node, str] = {}
+        """Values that are read once and then hold for the whole function."""
+        self._count = 0
+
+    def function(self, node: Node) -> str:
+        if uses(node, Op.RATE, Op.SINCE, *_REDUCERS):
+            self._line("t = x.ts_ms")
+        self._memories(node)
+        if node.op is Op.AND:
+            self._root_and(node)
+        else:
+            self._reads(node)
+            self._line(f"return {self._value(node)}")
+        return "def judge(v, a, x, s):\n" + "\n".join(self._lines) + "\n"
+
+    def _line(self, text: str) -> None:
+        self._lines.append("    " * self._indent + text)
+
+    def _new(self) -> str:
+        self._count += 1
+        return f"q{self._count}"
+
+    def _set(self, expression: str) -> str:
+        name = self._new()
+        self._line(f"{name} = {expression}")
+        return name
+
+    def _constant(self, value: Any) -> str:
+        name = f"k{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def _root_and(self, node: Node) -> None:
+        """The usual rule: leave at the first false term, before the later ones are even read."""
+        self._line("r = True")
+        for term in node.args:
+            self._reads(term)
+            atom = self._value(term)
+            self._line(f"if {atom} is not True:")
+            self._line(f"    if {atom} is False: return False")
+            self._line("    r = None")
+        self._line("return r")
+
+    def _reads(self, node: Node) -> None:
+        """Fetch the fields and attributes of a term into locals."""
+        if node in self._locals or node.op in PEERS:
+            return
+        if node.op in (Op.FIELD, Op.ATTRIBUTE):
+            source = "v" if node.op is Op.FIELD else "a"
+            self._locals[node] = self._set(f"{source}.get({str(node.detail)!r})")
+        for arg in node.args:
+            self._reads(arg)
+
+    # -- memories -----------------------------------------------------------------------------
+
+    def _memories(self, node: Node) -> None:
+        """Fold every memory of the tree, inner ones first."""
+        if node.op in PEERS:
+            return
+        for arg in node.args:
+            self._memories(arg)
+        if node.op in MEMORIES and node not in self._locals:
+            self._reads(node.args[0])
+            now = self._value(node.args[0])
+            slot = f"s[{self._first_slot + self.slots}]"
+            self.slots += 1
+            self._locals[node] = self._fold(node, now, slot)
+
+    def _fold(self, node: Node, now: str, slot: str) -> str:
+        before = self._set(slot)
+        match node.op:
+            case Op.PREV:
+                self._line(f"if {now} is not None: {slot} = {now}")
+                return before
+            case Op.CHANGED:
+                both = f"{now} is None or {before} is None"
+                result = self._set(f"None if {both} else {now} != {before}")
+                self._line(f"if {now} is not None: {slot} = {now}")
+                return result
+            case Op.SINCE:
+                self._line(f"if {now} is True: {slot} = {before} = t")
+                return self._set(f"inf if {before} is None else t - {before}")
+            case Op.RATE:
+                return self._fold_rate(now, slot, before)
+        assert isinstance(node.detail, Fraction)
+        seen = f"{now} if {now} is True else None" if node.op is Op.COUNT_OVER else now
+        after = self._set(f"folded({before}, t, {seen}, {float(node.detail)!r})")
+        self._line(f"{slot} = {after}")
+        return self._set(f"{_REDUCERS[node.op]}({after})")
+
+    def _fold_rate(self, now: str, slot: str, before: str) -> str:
+        result = self._set("None")
+        self._line(f"if {now} is not None:")
+        self._line(f"    if {before} is not None and t > {before}[0]:")
+        self._line(f"        {result} = ({now} - {before}[1]) / (t - {before}[0])")
+        self._line(f"    {slot} = (t, {now})")
+        return result
+
+    # -- values -------------------------------------------------------------------------------
+
+    def _value(self, node: Node) -> str:
+        """Write what computes the node; the atom that holds it."""
+        if node in self._locals:
+            return self._locals[node]
+        if node.op is Op.NUMBER:
+            return _literal(node.number)
+        if node.op is Op.TRUTH:
+            return str(node.detail is True)
+        writers: dict[Op, Callable[[Node], str]] = {
+            Op.AND: self._junction,
+            Op.OR: self._junction,
+            Op.COALESCE: self._coalesce,
+            Op.EXPECTED: self._expected,
+            Op.PEERS_ALL: self._peers,
+            Op.PEERS_COUNT: self._peers,
+            Op.PEERS_FRACTION: self._peers,
+        }
+        return writers.get(node.op, self._plain)(node)
+
+    def _plain(self, node: Node) -> str:
+        """An operation that is unknown when an operand is."""
+        atoms = [self._value(arg) for arg in node.args]
+        if node.op is Op.KNOWN:
+            certain = not may_be_unknown(node.args[0])
+            return "True" if certain else self._set(f"{atoms[0]} is not None")
+        expression = self._expression(node, atoms)
+        missing = [
+            f"{atom} is None"
+            for atom, arg in zip(atoms, node.args, strict=True)
+            if may_be_unknown(arg)
+        ]
+        if node.op is Op.DIVIDE and not node.args[1].is_constant:
+            missing.append(f"{atoms[1]} == 0")
+        if not missing:
+            return self._set(expression)
+        return self._set(f"None if {' or '.join(dict.fromkeys(missing))} else {expression}")
+
+    def _expression(self, node: Node, atoms: list[str]) -> str:  # noqa: PLR0911 - one a form
+        match node.op:
+            case Op.COMPARE:
+                return f"{atoms[0]} {_SIGNS[str(node.detail)]} {atoms[1]}"
+            case Op.ADD | Op.SUBTRACT | Op.DIVIDE:
+                return f"{atoms[0]} {node.op.value} {atoms[1]}"
+            case Op.MULTIPLY:
+                # In floats: whole numbers of any length would cost any time.
+                constant = any(arg.is_constant for arg in node.args)
+                return ("" if constant else "1.0 * ") + f"{atoms[0]} * {atoms[1]}"
+            case Op.CONVERT:
+                return _conversion(node, atoms[0])
+            case Op.MIN:
+                return f"{atoms[0]} if {atoms[0]} <= {atoms[1]} else {atoms[1]}"
+            case Op.MAX:
+                return f"{atoms[0]} if {atoms[0]} >= {atoms[1]} else {atoms[1]}"
+            case _:
+                return self._call(node, atoms)
+
+    def _call(self, node: Node, atoms: list[str]) -> str:  # noqa: PLR0911 - one a form
+        match node.op:
+            case Op.NOT:
+                return f"not {atoms[0]}"
+            case Op.NEGATE:
+                return f"-{atoms[0]}"
+            case Op.ABS:
+                return f"{atoms[0]} if {atoms[0]} >= 0 else -{atoms[0]}"
+            case Op.SUN:
+                return "x.sun_elev()"
+            case Op.SILENT:
+                return "x.silent_ms()"
+            case Op.NIGHT:
+                assert isinstance(node.detail, Fraction)
+                return f"x.is_night({int(node.detail)})"
+            case _:
+                assert node.op is Op.PHASE
+                assert isinstance(node.detail, tuple)
+                rule, phase = (self._constant(part) for part in node.detail)
+                return f"x.phase({rule}) == {phase}"
+
+    def _junction(self, node: Node) -> str:
+        """The first decisive term decides; else unknown if any term is."""
+        decisive, neutral = ("False", "True") if node.op is Op.AND else ("True", "False")
+        result = self._new()
+        self._line(f"{result} = {neutral}")
+        for i, term in enumerate(node.args):
+            if i:
+                self._line(f"if {result} is not {decisive}:")
+                self._indent += 1
+            atom = self._value(term)
+            self._line(f"if {atom} is not {neutral}: {result} = {atom}")
+            self._indent -= bool(i)
+        return result
+
+    def _coalesce(self, node: Node) -> str:
+        first, second = node.args
+        result = self._set(self._value(first))
+        self._line(f"if {result} is None:")
+        self._indent += 1
+        self._line(f"{result} = {self._value(second)}")
+        self._indent -= 1
+        return result
+
+    def _expected(self, node: Node) -> str:
+        level = self._value(node.args[0])
+        given = node.detail is not None
+        nominal, curve = self._set("a.get('nominal_power_w')"), self._set("a.get('dim_curve')")
+        # Most lamps have no curve: for them a call would cost more than the computation.
+        short = f"{nominal} * {level} / 100.0"
+        usual = f"{curve} is None and {nominal} is not None"
+        if may_be_unknown(node.args[0]):
+            usual += f" and {level} is not None"
+        call = f"expected_power({nominal}, {curve}, {level}, {given})"
+        return self._set(f"{short} if {usual} else {call}")
+
+    def _peers(self, node: Node) -> str:
+        if node.op is Op.PEERS_ALL:
+            return self._set("x.peers(everyone).all")
+        judge, _ = compiled(node.args[0])
+        count = self._set(f"x.peers({self._constant(judge)})")
+        if node.op is Op.PEERS_COUNT:
+            return self._set(f"{count}.true")
+        return self._set(f"{count}.true / {count}.all if {count}.all else None")
+
+
+_SIGNS = {sign: sign for sign in ("<", "<=", ">", ">=", "==", "!=")}
+
+
+def _literal(value: Fraction) -> str:
+    return repr(float(value))
+
+
+def _conversion(node: Node, atom: str) -> str:
+    assert isinstance(node.detail, tuple)
+    factor, shift = node.detail
+    assert isinstance(factor, Fraction)
+    assert isinstance(shift, Fraction)
+    # A division by 100 is exact where a product with 0.01 is not.
+    scaled = f"{atom} / {_literal(1 / factor)}" if factor < 1 else f"{atom} * {_literal(factor)}"
+    return scaled if shift == 0 else f"{scaled} + {_literal(shift)}"
+
+
+def reads(node: Node) -> frozenset[str]:
+    """The wire keys of the subject's samples that a tree reads."""
+    return frozenset(str(part.detail) for part in own(node) if part.op is Op.FIELD)

@@ -1,0 +1,23 @@
+"""A finding: one thing wrong with a file that a person wrote, and how to mend it.
+
+Rule files and the configuration are checked before anything runs; both report in this form. A
+finding is a value, never an exception, so that all of a file's faults are told at once.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`line` and `column` count from 1; `code` is stable (E...: refused, W...: worth a look)."""
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    help: str = ""
+
+    def __str__(self) -> str:
+        hint = f"\n    = help: {self.help}" if self.help else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}{hint}"

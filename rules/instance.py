@@ -1,0 +1,195 @@
+"""One rule on one subject: ok, pending, firing, clearing, and back (rules.md S3 to S6).
+
+Pure: (state, truth, time) -> (state, changes). A state is an immutable tuple, so an earlier one can
+be kept and run again when a late sample arrives. There is no wall clock: `advance` says that time
+has passed without a sample. Being blind (no sample for too long) is a flag beside the phase: it
+never ends an episode.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from rules.rule import Rule, Truth
+
+
+class Phase(StrEnum):
+    OK = "ok"
+    PENDING = "pending"
+    FIRING = "firing"
+    CLEARING = "clearing"
+    BLIND = "blind"
+
+
+class Cause(StrEnum):
+    """Why a phase changed; shown to people and kept in the journal."""
+
+    CONDITION_TRUE = "the condition became true"
+    CONDITION_FALSE = "the condition became false"
+    HELD_LONG_ENOUGH = "the condition held for its time"
+    GAP = "samples were too far apart to go on counting"
+    CLEAR_TRUE = "the clear condition became true"
+    CLEAR_HELD = "the clear condition held for its time"
+    TRUE_AGAIN = "the condition came back before it was clear"
+    CLEAR_FALSE = "the clear condition no longer held"
+    NO_DATA = "no usable sample for too long"
+    DATA_AGAIN = "samples came again"
+    LATE_SAMPLE = "a late sample changed what had happened"
+
+
+class Instance(NamedTuple):
+    """The state. Times in ms of event time; 0 where they do not apply."""
+
+    phase: Phase = Phase.OK
+    started_ms: int = 0
+    """First sample of the episode for which the condition was true."""
+    fired_ms: int = 0
+    held_ms: int = 0
+    """How long the present timer has run: `for` in pending, `clear.for` in clearing."""
+    mark_ms: int = 0
+    """Up to when the timer is counted."""
+    running: bool = False
+    """False while the truth is unknown: the timer pauses."""
+    samples: int = 0
+    blind: bool = False
+
+
+QUIET = Instance()
+
+
+class Change(NamedTuple):
+    """From one phase to the next at an instant of event time."""
+
+    before: Phase
+    after: Phase
+    at_ms: int
+    cause: Cause
+    started_ms: int = 0
+    """When it fires: the first sample of the episode."""
+
+
+_NONE: tuple[Change, ...] = ()
+
+
+def observe(
+    rule: Rule, state: Instance, when: Truth, clear: Truth, ts_ms: int
+) -> tuple[Instance, tuple[Change, ...]]:
+    """The state after a sample at `ts_ms`; `clear` is only looked at while firing or clearing."""
+    if state.phase is Phase.OK and not when and not state.blind:
+        return state, _NONE
+    changes: list[Change] = []
+    if state.blind:
+        changes.append(Change(Phase.BLIND, state.phase, ts_ms, Cause.DATA_AGAIN))
+        state = state._replace(blind=False)
+    state, timed = advance(rule, state, ts_ms)
+    changes.extend(timed)
+    gap = ts_ms - state.mark_ms > rule.gap_ms_max
+    if state.phase in (Phase.FIRING, Phase.CLEARING):
+        state = _while_firing(rule, state, when, clear, ts_ms, gap=gap, changes=changes)
+    else:
+        state = _before_firing(rule, state, when, ts_ms, gap=gap, changes=changes)
+    return state, tuple(changes)
+
+
+def advance(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
+    """The state when time reaches `now_ms` and no sample came since: timers that run out do so at
+    their own instant, provided that the last sample still covers it then. So it makes no
+    difference whether a tick or the next sample comes first.
+    """
+    if not state.running:
+        return state, _NONE
+    if state.phase is Phase.PENDING and state.samples >= rule.samples_min:
+        return _fire_if_due(rule, state, now_ms)
+    if state.phase is Phase.CLEARING:
+        return _end_if_due(rule, state, now_ms)
+    return state, _NONE
+
+
+def go_blind(state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
+    """No usable sample for too long: whatever was, is no longer seen."""
+    if state.blind:
+        return state, _NONE
+    change = Change(state.phase, Phase.BLIND, now_ms, Cause.NO_DATA)
+    return state._replace(blind=True, running=False), (change,)
+
+
+def _before_firing(
+    rule: Rule, state: Instance, when: Truth, ts_ms: int, *, gap: bool, changes: list[Change]
+) -> Instance:
+    if when is None:
+        return state._replace(running=False)
+    if when is False:
+        if state.phase is Phase.PENDING:
+            changes.append(Change(Phase.PENDING, Phase.OK, ts_ms, Cause.CONDITION_FALSE))
+        return QUIET
+    if state.phase is Phase.PENDING and gap:
+        changes.append(Change(Phase.PENDING, Phase.OK, ts_ms, Cause.GAP))
+        state = QUIET
+    if state.phase is Phase.OK:
+        changes.append(Change(Phase.OK, Phase.PENDING, ts_ms, Cause.CONDITION_TRUE))
+        state = Instance(Phase.PENDING, ts_ms, 0, 0, ts_ms, running=True, samples=1)
+    else:
+        held_ms = state.held_ms + (ts_ms - state.mark_ms if state.running else 0)
+        state = state._replace(
+            held_ms=held_ms, mark_ms=ts_ms, running=True, samples=state.samples + 1
+        )
+    if state.samples < rule.samples_min:
+        return state
+    state, fired = _fire_if_due(rule, state, ts_ms)
+    changes.extend(fired)
+    return state
+
+
+def _fire_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
+    left_ms = max(0, rule.for_ms - state.held_ms)
+    if state.mark_ms + left_ms > now_ms or left_ms > _cover_ms(rule):
+        return state, _NONE
+    at_ms = state.mark_ms + left_ms
+    fired = Instance(Phase.FIRING, state.started_ms, at_ms, 0, at_ms, running=False)
+    cause = Cause.HELD_LONG_ENOUGH
+    return fired, (Change(Phase.PENDING, Phase.FIRING, at_ms, cause, state.started_ms),)
+
+
+def _end_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
+    left_ms = max(0, rule.clear_for_ms - state.held_ms)
+    if state.mark_ms + left_ms > now_ms or left_ms > _cover_ms(rule):
+        return state, _NONE
+    at_ms = state.mark_ms + left_ms
+    return QUIET, (Change(Phase.CLEARING, Phase.OK, at_ms, Cause.CLEAR_HELD),)
+
+
+def _cover_ms(rule: Rule) -> int:
+    """For how long one sample speaks for what comes after it."""
+    if rule.blind_after_ms is None:
+        return rule.gap_ms_max
+    return min(rule.gap_ms_max, rule.blind_after_ms)
+
+
+def _while_firing(
+    rule: Rule,
+    state: Instance,
+    when: Truth,
+    clear: Truth,
+    ts_ms: int,
+    *,
+    gap: bool,
+    changes: list[Change],
+) -> Instance:
+    if rule.clear is None:
+        clear = None if when is None else not when
+    if when is True or clear is False:
+        if state.phase is Phase.CLEARING:
+            cause = Cause.TRUE_AGAIN if when is True else Cause.CLEAR_FALSE
+            changes.append(Change(Phase.CLEARING, Phase.FIRING, ts_ms, cause))
+        return state._replace(phase=Phase.FIRING, held_ms=0, mark_ms=ts_ms, running=False)
+    if clear is None:
+        return state._replace(running=False)
+    if state.phase is Phase.FIRING:
+        changes.append(Change(Phase.FIRING, Phase.CLEARING, ts_ms, Cause.CLEAR_TRUE))
+        state = state._replace(phase=Phase.CLEARING, held_ms=0, mark_ms=ts_ms, running=True)
+    else:
+        counted_ms = ts_ms - state.mark_ms if state.running and not gap else 0
+        held_ms = 0 if gap else state.held_ms + counted_ms
+        state = state._replace(held_ms=held_ms, mark_ms=ts_ms, running=True)
+    state, ended = _end_if_due(rule, state, ts_ms)
+    changes.extend(ended)
+    return state

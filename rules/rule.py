@@ -1,0 +1,147 @@
+"""A rule after loading: conditions compiled, durations in milliseconds, nothing left to parse.
+
+Made by `rules.files` from YAML, run by `rules.engine`. Immutable; two rules with the same
+`state_hash` may take over each other's running state.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Values = Mapping[str, Any]
+"""Wire key -> number or bool. A key that is not there is unknown."""
+
+Truth = bool | None
+"""True, false, or unknown (None): Kleene's logic."""
+
+
+class Scene(Protocol):
+    """Where and when a condition is judged: all that is neither in the sample nor in the asset."""
+
+    ts_ms: int
+
+    def sun_elev(self) -> float | None:
+        """Elevation of the sun in degrees at the subject, or None where it has no position."""
+
+    def is_night(self, margin_ms: int) -> Truth:
+        """Below -6 degrees now, `margin_ms` ago and in `margin_ms`: surely night, no dusk."""
+
+    def silent_ms(self) -> int | None:
+        """How long ago the subject last reported, by its own time; None if it never did."""
+
+    def phase(self, rule_id: str) -> str:
+        """The phase of the subject's instance of another rule: ok, pending, firing, clearing..."""
+
+    def peers(self, condition: "Callable[[Values, Values, Scene, list[Any]], Truth]") -> "Count":
+        """Over the members of the subject (the lamps of a circuit): how many meet `condition`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Members that meet a condition, members for which it is known, members in all."""
+
+    true: int
+    known: int
+    all: int
+
+
+Judge = Callable[[Values, Values, Scene, list[Any]], Any]
+"""judge(values of the sample, attributes of the asset, scene, slots) -> value or None (unknown).
+
+`slots` is the rule's own memory (the last value of x for `prev(x)`, the last time of c for
+`since(c)`), one list for all conditions of a rule, read and written by the compiled code. Entries
+are None, bool, int, float or flat tuples of these, so they can be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An expression, type checked and compiled."""
+
+    text: str
+    judge: Judge
+    fields: frozenset[str] = frozenset()
+    """Wire keys that it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """What is asked of the city when the rule fires."""
+
+    service: str
+    """The project's own name of the service (STREETLIGHT_OUT); the city profile maps it."""
+    description: "Template"
+    urgent: bool = False
+    """Filed at once: no lateness wait, no storm hold (a burning bin)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A description with holes: "Drawing {active_power:.0f W} on circuit {asset.circuit}"."""
+
+    text: str
+    render: Callable[[Values, Values, Mapping[str, str]], str]
+    """render(values at the time of firing, asset attributes, facts) -> text. `facts` holds strings
+    such as `started_at`, `firing_for`, `absorbed.count`, `asset.id`; unknown holes read "unknown".
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceShape:
+    """How hits of moving devices become a place (rules.md section 4.2)."""
+
+    radius_m: float = 12.0
+    window_ms: int = 14 * 86_400_000
+    pass_gap_ms: int = 600_000
+    """Two hits of one device closer in time than this are one pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Times in milliseconds of event time. Semantics: rules.md section 1, S1 to S11."""
+
+    id: str
+    title: str
+    sensor: str
+    scope: str
+    """asset | circuit | place"""
+    when: Condition
+    clear: Condition | None = None
+    """None: clear as soon as `when` is false."""
+    unless: Condition | None = None
+    hit: Condition | None = None
+    """Scope place only: judged on each reading of a moving device; true is one hit."""
+    place: PlaceShape | None = None
+    for_ms: int = 0
+    clear_for_ms: int = 0
+    samples_min: int = 1
+    gap_ms_max: int = 3_600_000
+    """A longer gap between samples resets what is pending."""
+    blind_after_ms: int | None = None
+    lateness_ms: int = 300_000
+    """How long filing waits for late samples; none where late samples cannot undo it."""
+    monotone: bool = False
+    hold_ms: int = 0
+    """How long filing waits for a parent fault that would explain this one."""
+    absorbed_by: tuple[str, ...] = ()
+    absorbs: tuple[str, ...] = ()
+    file: Filing | None = None
+    """None: the incident is kept and shown, nothing is asked of the city."""
+    on_tick: bool = False
+    """Judged when time passes too, not only when a sample comes (uses silence or peers)."""
+    silence_ms_min: int = 0
+    """For rules on silence: before this much silence the condition cannot hold."""
+    slots: tuple[Any, ...] = ()
+    """The initial memory of its conditions."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = ""
+    source: str = ""
+    """file:line"""
+    state_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The rules in force, by id. `version` changes when any text of any of them does."""
+
+    rules: Mapping[str, Rule]
+    version: str

@@ -1,0 +1,166 @@
+"""The typed tree of an expression: what the text says once names, types and units are settled.
+
+Owns the shape of a node and nothing else. Two trees are equal when they mean the same, wherever
+they stand in a text. A tree is made by `rules.expression`, read by `rules.bounds` (what values can
+it have), by `rules.codegen` (a function that computes it) and by `canonical` (a text that is the
+same for the same meaning). Numbers in it are exact; every amount is in its node's unit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fractions import Fraction
+
+from rules.units import Unit, factor_and_shift
+
+SIZE_MAX = 800  # nodes after `let` names are put in: keeps one judgement well below a millisecond
+DEPTH_MAX = 64  # nesting after `let` names are put in: keeps the compiler's own recursion small
+
+
+class Op(StrEnum):
+    NUMBER = "number"
+    TRUTH = "truth"
+    FIELD = "field"
+    ATTRIBUTE = "attribute"
+    AND = "and"
+    OR = "or"
+    NOT = "not"
+    COMPARE = "compare"
+    MEMBER = "member"
+    ADD = "+"
+    SUBTRACT = "-"
+    MULTIPLY = "*"
+    DIVIDE = "/"
+    NEGATE = "negate"
+    CONVERT = "convert"
+    ABS = "abs"
+    MIN = "min"
+    MAX = "max"
+    COALESCE = "coalesce"
+    KNOWN = "known"
+    SUN = "sun_elev"
+    NIGHT = "is_night"
+    SILENT = "silent"
+    PHASE = "phase"
+    EXPECTED = "expected_power"
+    PREV = "prev"
+    CHANGED = "changed"
+    SINCE = "since"
+    RATE = "rate"
+    COUNT_OVER = "count over"
+    AVG_OVER = "avg over"
+    MIN_OVER = "min over"
+    MAX_OVER = "max over"
+    PEERS_ALL = "peers.count()"
+    PEERS_COUNT = "peers.count"
+    PEERS_FRACTION = "peers.fraction"
+
+
+MEMORIES = frozenset(
+    {Op.PREV, Op.CHANGED, Op.SINCE, Op.RATE, Op.COUNT_OVER, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER}
+)
+"""They remember something from sample to sample: each has one slot."""
+
+PEERS = frozenset({Op.PEERS_ALL, Op.PEERS_COUNT, Op.PEERS_FRACTION})
+"""Their argument, if any, is about each member, not about the subject."""
+
+Detail = Fraction | bool | str | tuple["Detail", ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, end) of the expression's text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """`unit` is None for truth values. `detail` is what an operation needs beside its arguments:
+    the number, the wire key, the comparison sign, the window in ms, (rule, phase).
+    """
+
+    op: Op
+    unit: Unit | None
+    args: tuple["Node", ...] = ()
+    detail: Detail = None
+    span: Span = field(default=Span(0, 0), compare=False)
+    size: int = field(init=False, compare=False)
+    depth: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", 1 + sum(arg.size for arg in self.args))
+        object.__setattr__(self, "depth", 1 + max((arg.depth for arg in self.args), default=0))
+
+    @property
+    def is_constant(self) -> bool:
+        return self.op in (Op.NUMBER, Op.TRUTH)
+
+    @property
+    def number(self) -> Fraction:
+        assert isinstance(self.detail, Fraction)
+        return self.detail
+
+    def at(self, span: Span) -> "Node":
+        return replace(self, span=span)
+
+
+class Fault(Exception):  # noqa: N818 - what is wrong with a text, not with the program
+    """What is wrong with an expression, and where. `message` quotes `nodes` as {0}, {1}; the first
+    of them is where the fault stands.
+    """
+
+    def __init__(self, code: str, message: str, *nodes: "Node", help: str = "") -> None:  # noqa: A002
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.nodes = nodes
+        self.help = help
+
+
+def number(value: Fraction, unit: Unit, span: Span) -> Node:
+    return Node(Op.NUMBER, unit, (), value, span)
+
+
+def in_unit(node: Node, unit: Unit) -> Node:
+    """The same amount in another unit of its dimension; constants are converted now."""
+    assert node.unit is not None
+    factor, shift = factor_and_shift(node.unit, unit)
+    if factor == 1 and shift == 0:
+        return replace(node, unit=unit)
+    if node.op is Op.NUMBER:
+        return number(factor * node.number + shift, unit, node.span)
+    return Node(Op.CONVERT, unit, (node,), (factor, shift), node.span)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it, members' conditions included."""
+    yield node
+    for arg in node.args:
+        yield from walk(arg)
+
+
+def own(node: Node) -> Iterator[Node]:
+    """The node and what is below it about the subject itself: not its members' conditions."""
+    yield node
+    if node.op not in PEERS:
+        for arg in node.args:
+            yield from own(arg)
+
+
+def uses(node: Node, *ops: Op) -> bool:
+    return any(part.op in ops for part in walk(node))
+
+
+def canonical(node: Node) -> str:
+    """A text that is equal for equal meaning, whatever blanks and names the author chose."""
+    unit = node.unit.symbol if node.unit else "bool"
+    args = " ".join(canonical(arg) for arg in node.args)
+    return f"({node.op.value} {_detail(node.detail)} {unit} {args})"
+
+
+def _detail(detail: Detail) -> str:
+    if isinstance(detail, tuple):
+        return "[" + " ".join(_detail(part) for part in detail) + "]"
+    return str(detail)

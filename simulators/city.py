@@ -1,0 +1,236 @@
+"""The simulated city as built: streets, circuits of lamps, bins, road sensors, vehicles' routes.
+
+Drawn from the seed, the same for the same numbers on every machine. Devices are grouped behind
+concentrators (lamp segment controllers, LoRa gateways, a fleet's modem pool), each one MQTT
+connection. Knows nothing of faults and sends nothing.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+from zoneinfo import ZoneInfo
+
+from simulators.dice import dice
+from simulators.things import Bin, Circuit, Drive, Lamp, Post, RoadSensor, Spot, Vehicle
+from simulators.wire import Voice
+
+METRES_A_DEGREE = 111_320.0
+STREET_GAP_M = 220.0
+LAMP_GAP_M = 35.0
+CIRCUIT_LAMPS = 30  # what one feeder carries in a lamp district: 20 to 40
+HALF_STREET_M = 1450.0  # room for a circuit; two to a street
+ZONES = ("north", "river", "market", "harbour")
+SEGMENT_CONTROLLERS, LORA_GATEWAYS, FLEET_MODEMS = 6, 3, 2
+VEHICLES_A_ROUTE = 4
+SPOTS_A_ROUTE = 6
+SHIFT_MS, PAUSE_S = 8 * 3_600_000, (60, 300)
+SPEED_MPS = (7.0, 13.0)  # 25 to 47 km/h, always fast enough to feel a road
+LAMP_EVERY_S, BIN_EVERY_S = 900, 3600
+DEFAULT_START_MS = 1_789_491_600_000  # 2026-09-15T12:00 in Chicago: warm days, nights of ten hours
+
+
+@dataclass(frozen=True)
+class City:
+    """`road` sensors: two thirds fixed, a third in vehicles. `tz`: IANA name, for the dim curve
+    and the emptying rounds. `sim`: every message says that it is simulated.
+    """
+
+    seed: int
+    lamps: int = 500
+    bins: int = 150
+    road: int = 60
+    start_ms: int = DEFAULT_START_MS
+    hours: float = 24.0
+    lat: float = 41.88
+    lon: float = -87.63
+    tz: str = "America/Chicago"
+    sim: bool = True
+
+    @property
+    def end_ms(self) -> int:
+        return self.start_ms + round(self.hours * 3_600_000)
+
+    @cached_property
+    def zone_info(self) -> ZoneInfo:
+        return ZoneInfo(self.tz)
+
+    def at(self, x_m: float, y_m: float) -> tuple[float, float]:
+        """Metres east and north of the centre -> latitude, longitude (to about a centimetre)."""
+        lon_scale = METRES_A_DEGREE * math.cos(math.radians(self.lat))
+        return round(self.lat + y_m / METRES_A_DEGREE, 7), round(self.lon + x_m / lon_scale, 7)
+
+    @cached_property
+    def circuits(self) -> tuple[Circuit, ...]:
+        count = max(1, round(self.lamps / CIRCUIT_LAMPS)) if self.lamps else 0
+        return tuple(_circuit(self, n, count) for n in range(count))
+
+    @cached_property
+    def all_lamps(self) -> tuple[Lamp, ...]:
+        return tuple(lamp for circuit in self.circuits for lamp in circuit.lamps)
+
+    @cached_property
+    def all_bins(self) -> tuple[Bin, ...]:
+        return tuple(_bin(self, n) for n in range(self.bins))
+
+    @cached_property
+    def road_sensors(self) -> tuple[RoadSensor, ...]:
+        return tuple(_road_sensor(self, n) for n in range(self.road - self.road // 3))
+
+    @cached_property
+    def vehicles(self) -> tuple[Vehicle, ...]:
+        return tuple(_vehicle(self, n) for n in range(self.road // 3))
+
+    @cached_property
+    def spots(self) -> tuple[Spot, ...]:
+        routes = sorted({vehicle.route for vehicle in self.vehicles})
+        return tuple(_spot(self, route, n) for route in routes for n in range(SPOTS_A_ROUTE))
+
+    def posts(self) -> Iterator[tuple[str, Post]]:
+        """Everything that stands in the city, with its kind."""
+        yield from (("cabinet", circuit) for circuit in self.circuits)
+        yield from (("streetlight", lamp) for lamp in self.all_lamps)
+        yield from (("bin", item) for item in self.all_bins)
+        yield from (("road", sensor) for sensor in self.road_sensors)
+
+    def speakers(self) -> Iterator[tuple[str, Post | Vehicle]]:
+        """Every device, with its kind."""
+        yield from self.posts()
+        yield from (("road", vehicle) for vehicle in self.vehicles)
+
+    def concentrators(self) -> dict[str, list[str]]:
+        """Concentrator -> the devices that speak through it."""
+        groups: dict[str, list[str]] = {}
+        for _, speaker in self.speakers():
+            groups.setdefault(speaker.concentrator, []).append(speaker.device)
+        return groups
+
+    def voice(self, kind: str, speaker: Post | Vehicle, epoch_clock_until_ms: int = 0) -> Voice:
+        rng = dice(self.seed, "voice", speaker.device)
+        boot, seq = rng.randint(2, 9), rng.randint(0, 5000)
+        names = (speaker.zone, kind, speaker.device, speaker.concentrator)
+        return Voice(*names, boot, seq, self.sim, epoch_clock_until_ms)
+
+
+def _circuit(city: City, n: int, count: int) -> Circuit:
+    rng = dice(city.seed, "circuit", n)
+    name, zone = f"circuit-{n + 1:02d}", ZONES[n * len(ZONES) // count]
+    concentrator = f"segment-{n * min(count, SEGMENT_CONTROLLERS) // count + 1}"
+    x_m, y_m = (n % 2) * HALF_STREET_M, (n // 2) * STREET_GAP_M
+    curve_share = rng.random() < 0.6
+    first, last = n * city.lamps // count, (n + 1) * city.lamps // count
+    lamps = tuple(
+        _lamp(city, number, name, zone, concentrator, x_m + LAMP_GAP_M * k, y_m, curve_share)
+        for k, number in enumerate(range(first, last), start=1)
+    )
+    place = city.at(x_m, y_m)
+    return Circuit(
+        name, f"cab-{n + 1:02d}", zone, concentrator, *place, lamps, rng.uniform(-3.0, -1.0)
+    )
+
+
+def _lamp(
+    city: City, n: int, circuit: str, zone: str, concentrator: str, x_m: float, y_m: float,
+    has_curve: bool,
+) -> Lamp:  # fmt: skip
+    rng = dice(city.seed, "lamp", n)
+    dimmable = rng.random() < 0.8  # the rest are sodium lamps: on or off
+    nominal = float(rng.choice((35, 48, 57, 72, 96) if dimmable else (100, 150)))
+    curve = _dim_curve(nominal) if has_curve and dimmable else ()
+    place = city.at(x_m, y_m + rng.choice((-6.0, 6.0)))
+    names = (f"lamp-{n + 1:04d}", f"lc-{n + 1:04d}", zone, concentrator)
+    gain, phase = rng.uniform(0.96, 1.04), rng.randrange(LAMP_EVERY_S)
+    return Lamp(*names, *place, circuit, nominal, curve, dimmable, gain, phase)
+
+
+def _dim_curve(nominal_w: float) -> tuple[tuple[float, float], ...]:
+    """A driver's measured profile: a little better than proportional in the middle."""
+    shape = ((0, 0.01), (25, 0.27), (50, 0.52), (75, 0.77), (100, 1.0))
+    return tuple((float(dim), round(share * nominal_w, 1)) for dim, share in shape)
+
+
+def _extent(city: City) -> tuple[float, float]:
+    rows = max(2, math.ceil(len(city.circuits) / 2))
+    return 2 * HALF_STREET_M, rows * STREET_GAP_M
+
+
+def _scatter(city: City, rng: Random) -> tuple[float, float]:
+    """A place beside a street."""
+    width, height = _extent(city)
+    street = rng.randrange(int(height / STREET_GAP_M))
+    return city.at(rng.uniform(0, width), street * STREET_GAP_M + rng.choice((-9.0, 9.0)))
+
+
+def _bin(city: City, n: int) -> Bin:
+    rng = dice(city.seed, "bin", n)
+    place = _scatter(city, rng)
+    zone, gateway = rng.choice(ZONES), f"lora-{n % LORA_GATEWAYS + 1}"
+    height, offset = rng.choice((1000, 1200, 1500)), rng.choice((100, 150, 250))
+    names = (f"bin-{n + 1:04d}", f"bs-{n + 1:04d}", zone, gateway)
+    threshold = float(rng.choice((75, 80, 80, 80, 85)))
+    start = (rng.uniform(0.3, 1.6), rng.uniform(4, 16), rng.uniform(5, 8))
+    tail = (rng.random() < 0.5, rng.randrange(BIN_EVERY_S))
+    return Bin(*names, *place, height, offset, min(offset, 200), threshold, *start, *tail)
+
+
+def _road_sensor(city: City, n: int) -> RoadSensor:
+    rng = dice(city.seed, "road", n)
+    width, height = _extent(city)
+    street = n % int(height / STREET_GAP_M)
+    place = city.at(rng.uniform(0, width), street * STREET_GAP_M)
+    names = (f"road-{n + 1:03d}", f"rs-{n + 1:03d}", rng.choice(ZONES), "roadside-1")
+    return RoadSensor(*names, *place, f"street-{street + 1}", rng.uniform(0.1, 0.5),
+                      rng.randrange(600))  # fmt: skip
+
+
+def route_length_m() -> float:
+    return 2 * (2 * HALF_STREET_M + STREET_GAP_M)
+
+
+def route_at(city: City, route: int, along_m: float) -> tuple[float, float, float]:
+    """East along one street, north, back west along the next, south: lat, lon, heading in degrees.
+
+    Each route has its own two streets, so that no vehicle passes a spot of another route.
+    """
+    width, south = 2 * HALF_STREET_M, 2 * route * STREET_GAP_M
+    along = along_m % route_length_m()
+    if along < width:
+        return (*city.at(along, south), 90.0)
+    if along < width + STREET_GAP_M:
+        return (*city.at(width, south + along - width), 0.0)
+    if along < 2 * width + STREET_GAP_M:
+        return (*city.at(2 * width + STREET_GAP_M - along, south + STREET_GAP_M), 270.0)
+    return (*city.at(0.0, south + route_length_m() - along), 180.0)
+
+
+def _spot(city: City, route: int, n: int) -> Spot:
+    """Spots lie on the long sides, hundreds of metres apart."""
+    rng = dice(city.seed, "spot", route, n)
+    side = 2 * HALF_STREET_M / (SPOTS_A_ROUTE // 2)
+    along = side * (n % (SPOTS_A_ROUTE // 2)) + rng.uniform(0.2, 0.8) * side
+    along += (2 * HALF_STREET_M + STREET_GAP_M) * (n // (SPOTS_A_ROUTE // 2))
+    lat, lon, _ = route_at(city, route, along)
+    return Spot(f"spot-{route + 1}-{n + 1}", route, along, lat, lon)
+
+
+def _vehicle(city: City, n: int) -> Vehicle:
+    rng = dice(city.seed, "vehicle", n)
+    rate_hz, samples = rng.choice(((50, 64), (100, 96), (100, 128)))
+    names = (f"veh-{n + 1:02d}", rng.choice(ZONES), f"fleet-{n % FLEET_MODEMS + 1}")
+    return Vehicle(*names, n // VEHICLES_A_ROUTE, rate_hz, samples, tuple(_drives(city, rng)))
+
+
+def _drives(city: City, rng: Random) -> Iterator[Drive]:
+    """One shift a day, anywhere in it, round after round with a pause between."""
+    for day_ms in range(city.start_ms, city.end_ms, 86_400_000):
+        slack_ms = max(0, min(86_400_000, city.end_ms - day_ms) - SHIFT_MS)
+        now_ms = day_ms + rng.randint(0, slack_ms)
+        stop_ms = min(now_ms + SHIFT_MS, city.end_ms)
+        while True:
+            drive = Drive(now_ms, rng.uniform(*SPEED_MPS))
+            now_ms += int(route_length_m() / drive.speed_mps * 1000)
+            if now_ms >= stop_ms:
+                break
+            yield drive
+            now_ms += rng.randint(*PAUSE_S) * 1000
