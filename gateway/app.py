@@ -6,29 +6,24 @@ before it is on disk. When the disk is full it stops taking, says so, and begins
 store holds; when the disk is broken it ends.
 """
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.assets import City, read_assets
 from gateway.broker import BrokerSettings, Delivery, Session
 from gateway.clock import Clock, SystemClock
-from gateway.config import Config, Secrets
-from gateway.core import Core, Effects, Settings
-from gateway.errors import ConfigError, StoreFull
+from gateway.core import Core, Effects, HistoryReading, Settings
+from gateway.errors import StoreError, StoreFull
 from gateway.filing import Filer
-from gateway.history import HistoryConfig, HistoryWriter
+from gateway.history import HistoryWriter
 from gateway.open311 import Open311Client
-from gateway.profile import Profile, ProfileError, read_profile
-from gateway.replies import Replies
-from gateway.store import Store
-from rules.files import load, read_folder, read_library
-from rules.finding import Finding
-from rules.rule import Bundle
+from gateway.plans import Plans
+from gateway.replies import Replies, Reply
+from gateway.status import write_status
+from gateway.store import PRUNE_ROWS, Store
 
 TAKE_S = 0.2  # how long an idle turn waits for a message
 STATUS_EVERY_S = 1.0
@@ -38,79 +33,6 @@ FRESH_MS = 60_000  # a reading this young came without a backlog before it
 STOP_S = 10.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Plans:
-    """All that is read from files, checked, before anything starts."""
-
-    config: Config
-    secrets: Secrets
-    city: City
-    bundle: Bundle
-    profile: Profile
-    warnings: Sequence[Finding] = ()
-
-
-def prepare(config: Config, secrets: Secrets) -> Plans:
-    """Read what the configuration names. ConfigError: with the findings of all of it."""
-    city, findings = read_assets(config.assets.files)
-    bundle, rule_findings = _load_rules(config)
-    findings = [*findings, *rule_findings]
-    profile = None
-    try:
-        profile = read_profile(config.city.profile)
-    except ProfileError as error:
-        findings.extend(error.findings)
-    if bundle is not None and profile is not None:
-        findings.extend(_unserved(bundle, profile, config.city.profile))
-    errors = [finding for finding in findings if finding.code.startswith("E")]
-    if errors or bundle is None or profile is None:
-        raise ConfigError(findings)
-    return Plans(config, secrets, city, bundle, profile, findings)
-
-
-def _load_rules(config: Config) -> tuple[Bundle | None, list[Finding]]:
-    sources = read_library() if config.rules.library else {}
-    findings = []
-    for path in config.rules.files:
-        try:
-            text = {str(path): path.read_text("utf-8")} if path.is_file() else read_folder(path)
-        except (OSError, UnicodeDecodeError) as error:
-            help_ = "rules.files names rule files or folders of them"
-            findings.append(Finding(str(path), 1, 1, "E301", f"cannot read: {error}", help_))
-            continue
-        sources |= text
-    bundle, faults = load(sources, config.rules.params)
-    if bundle is None or findings:
-        return None, [*findings, *faults]
-    unknown = [rule for rule in config.rules.disable if rule not in bundle.rules]
-    faults += [
-        Finding("rules.disable", 1, 1, "E409", f"no rule {rule!r}", ", ".join(bundle.rules))
-        for rule in unknown
-    ]
-    return _without(bundle, set(config.rules.disable)), faults
-
-
-def _without(bundle: Bundle, disabled: set[str]) -> Bundle:
-    left = {rule_id: rule for rule_id, rule in bundle.rules.items() if rule_id not in disabled}
-    return replace(bundle, rules=left)
-
-
-def _unserved(bundle: Bundle, profile: Profile, name: str) -> list[Finding]:
-    """Rules whose service the city does not offer: better known now than when a lamp fails."""
-    return [
-        Finding(
-            rule.source.rpartition(":")[0] or name,
-            int(rule.source.rpartition(":")[2] or 1),
-            1,
-            "E407",
-            f"{rule.id} files {rule.file.service}, which the city profile {name!r} does not map",
-            f'services there: {", ".join(profile.services)}; or rules.disable = ["{rule.id}"]',
-        )
-        for rule in bundle.rules.values()
-        if rule.file is not None and rule.file.service not in profile.services
-    ]
 
 
 @dataclass(slots=True)
@@ -145,18 +67,29 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
         self._store = Store(plans.config.store.folder)
+        try:
+            self._build()
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _build(self) -> None:
+        plans = self._plans
         self._core = self._build_core()
         self._replies = Replies(device_acks=plans.config.ingest.device_acks)
-        self._session = Session(_broker_settings(plans))
+        self._session = Session(_broker_settings(plans), known=self._core.device_records != {})
         self._client = _client(plans)
         self._new_rows = threading.Event()
         self._filer = Filer(
             self._store, self._client, plans.profile, SystemClock().now_ms, self._new_rows
         )
-        self._history = _history(plans, self._store)
+        self._history = None
+        if plans.history is not None:
+            self._history = HistoryWriter(_PatientStore(self._store), plans.history)
         self._threads: list[threading.Thread] = []
         self.counters = Counters()
         self._trouble = ""
+        self._failure: StoreError | None = None
         self._quiet_since = time.monotonic()
         self._next_status = 0.0
         self._next_prune = time.monotonic() + PRUNE_EVERY_S
@@ -173,6 +106,8 @@ class Gateway:
                 self._turn()
         finally:
             self._shut_down()
+        if self._failure is not None:
+            raise self._failure
 
     # -- the core's thread --------------------------------------------------------------------
 
@@ -184,6 +119,7 @@ class Gateway:
                 self._ingest(deliveries)
             else:
                 self._let_time_pass()
+            self._say(self._replies.due(self._clock.now_ms()))
             self._keep_house()
         except StoreFull as error:
             self._wait_for_room(error)
@@ -215,7 +151,10 @@ class Gateway:
         """What may happen once the effects are on disk."""
         if effects.outbox:
             self._new_rows.set()
-        for reply in self._replies.to(effects, now_ms):
+        self._say(self._replies.to(effects, now_ms))
+
+    def _say(self, replies: Iterable[Reply]) -> None:
+        for reply in replies:
             self._session.publish(*reply)
 
     def _wait_for_room(self, error: StoreFull) -> None:
@@ -223,21 +162,21 @@ class Gateway:
         log.critical("%s: nothing is acknowledged until there is room", error)
         self._trouble = str(error)
         self._session.pause()
-        while not self._stopping.wait(FULL_RETRY_S):
-            self._write_status()
+        self._write_status()
+        while not self._stopping.is_set():
             try:
                 self._store.make_room()
                 self._prune()
                 self._store.probe()
+                self._core = self._build_core()
             except StoreFull:
+                self._write_status()
+                self._stopping.wait(FULL_RETRY_S)
                 continue
-            break
-        else:
+            log.warning("there is room again")
+            self._trouble = ""
+            self._session.resume()
             return
-        log.warning("there is room again")
-        self._trouble = ""
-        self._core = self._build_core()
-        self._session.resume()
 
     # -- keeping house ------------------------------------------------------------------------
 
@@ -247,14 +186,15 @@ class Gateway:
             self._next_status = now + STATUS_EVERY_S
             self._write_status()
         if now >= self._next_prune:
-            self._next_prune = now + PRUNE_EVERY_S
-            self._prune()
+            more = self._prune() == PRUNE_ROWS  # then the next part at once, lest the file grows
+            self._next_prune = now if more else now + PRUNE_EVERY_S
+            self._store.keep_ballast()
 
-    def _prune(self) -> None:
+    def _prune(self) -> int:
         keep = self._config.store
         oldest_ms = self._clock.now_ms() - int(keep.retention_days * 86_400_000)
         cursor = self._store.history_cursor() if self._history is not None else None
-        self._store.prune(oldest_ms, keep.size_mb * 1024 * 1024, cursor)
+        return self._store.prune(oldest_ms, keep.size_mb * 1024 * 1024, cursor)
 
     def status(self) -> dict[str, Any]:
         """What the gateway says of itself; red with a reason, or green."""
@@ -262,9 +202,11 @@ class Gateway:
         desk = self._filer.health
         return {
             "state": "red" if problem else "green",
+            "at_ms": self._clock.now_ms(),
             "problem": problem,
             "broker": "connected" if self._session.is_ready else self._session.problem,
             "sessions_lost": self._session.sessions_lost,
+            "replies_dropped": self._session.replies_dropped,
             "desk": "down: " + desk.reason if desk.down else "up",
             "messages": self.counters.messages,
             "readings": self.counters.readings,
@@ -277,14 +219,11 @@ class Gateway:
         }
 
     def _write_status(self) -> None:
-        """For `sense311 status`; a full disk must not stop the gateway from saying so elsewhere."""
-        path = self._config.store.folder / "status.json"
-        draft = path.with_suffix(".tmp")
+        """For `sense311 status`; where even that is impossible, the log has to do."""
         try:
-            draft.write_text(json.dumps(self.status()), "utf-8")
-            draft.replace(path)
+            write_status(self._config.store.folder, self.status())
         except OSError as error:
-            log.warning("cannot write %s: %s", path.name, error.strerror)
+            log.warning("the status cannot be written: %s", error.strerror)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -316,9 +255,17 @@ class Gateway:
         if self._history is not None:
             runs.append(("history", self._history.run))
         for name, run in runs:
-            thread = threading.Thread(target=run, name=name, daemon=True)
+            thread = threading.Thread(target=self._attend, args=(run,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _attend(self, run: Callable[[], None]) -> None:
+        """A thread that the store fails ends the gateway: it must not be missing in silence."""
+        try:
+            run()
+        except StoreError as error:
+            self._failure = error
+            self._stopping.set()
 
     def _shut_down(self) -> None:
         self._session.stop()
@@ -327,6 +274,7 @@ class Gateway:
             self._history.stop()
         for thread in self._threads:
             thread.join(STOP_S)
+        self._trouble = "stopped"
         self._write_status()
         self._client.close()
         self._store.close()
@@ -356,10 +304,16 @@ def _client(plans: Plans) -> Open311Client:
     )
 
 
-def _history(plans: Plans, store: Store) -> HistoryWriter | None:
-    section = plans.config.history
-    token = plans.secrets.history_token
-    if section is None or token is None:
-        return None
-    config = HistoryConfig(url=section.url, org=section.org, bucket=section.bucket, token=token)
-    return HistoryWriter(store, config)
+class _PatientStore:
+    """The store as history sees it: on a full disk the cursor waits, and so does history."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.history_cursor = store.history_cursor
+        self.readings_after: Callable[[int, int], list[HistoryReading]] = store.readings_after
+
+    def history_advance(self, reading_id: int) -> None:
+        try:
+            self._store.history_advance(reading_id)
+        except StoreFull:
+            time.sleep(FULL_RETRY_S)

@@ -1,4 +1,4 @@
-"""What stands in the city: assets by id, and which device speaks for which asset (contract.md 3).
+"""What stands in the city: assets by id, and which device speaks for which asset.
 
 Pure but for `read_assets`. An asset file is a GeoJSON FeatureCollection of Points or a CSV with the
 same names; every fault in it is a finding with its place, and a file with faults is not used.
@@ -8,27 +8,31 @@ Calibration is dated: from `valid_from` on, the newest entry of an asset applies
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from gateway.contract import ms_of
+from gateway.clock import ms_of
 from rules.fields import REPORTED_KINDS
 from rules.finding import Finding
 from rules.track import Subject
 
 FILE_BYTES_MAX = 512 * 1024 * 1024
 FINDINGS_MAX = 50  # a wrong column is wrong in every row; the first ones tell
+ALWAYS_MS = -(1 << 62)  # before all times
 
 _Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Percent = Annotated[float, Field(ge=0, le=100)]
+_Watt = Annotated[float, Field(ge=0, le=2000)]
 _Device = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class Properties(BaseModel):
-    """The properties of one asset; those of other kinds are refused as unknown."""
+    """The properties of one asset. Numbers may be text: tables know nothing else."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
     asset_id: _Name
@@ -39,7 +43,7 @@ class Properties(BaseModel):
     devices: tuple[_Device, ...] = ()
     valid_from: str | None = None
     nominal_power_w: float | None = Field(None, ge=0, le=2000)
-    dim_curve: tuple[tuple[float, float], ...] | None = None
+    dim_curve: tuple[tuple[_Percent, _Watt], ...] | None = None
     circuit: str | None = None
     cabinet: str | None = None
     always_powered: bool | None = None
@@ -84,24 +88,26 @@ class Asset:
     address: str | None
     devices: tuple[str, ...]
     attributes: Mapping[str, Any]
-    calibrations: tuple[tuple[int, Mapping[str, float]], ...] = ()
-    """(from ms, values), ascending: what `attributes` does not say for all times."""
+    calibrations: tuple[tuple[int, Mapping[str, Any]], ...]
+    """(from ms, attributes), ascending, at least one; `attributes` are the newest."""
 
     def fill_pct(self, distance_mm: float, ts_ms: int) -> float | None:
         """Fill of a bin from the distance that its sensor measures: the sensor sits `offset_mm`
         above the brim, the bin is `height_mm` deep. Nearer than the dead zone nothing can be
-        measured, so a nearer distance counts as the dead zone. None without a height."""
+        measured, so a nearer distance counts as the dead zone. None without a height.
+        """
         at = self._at(ts_ms)
-        height: float | None = at.get("height_mm")
-        if not height:
+        height_mm = float(at.get("height_mm", 0.0))
+        if not height_mm:
             return None
-        seen_mm = max(distance_mm, at.get("dead_zone_mm") or 0.0)
-        fill = 100.0 * (height + (at.get("offset_mm") or 0.0) - seen_mm) / height
+        seen_mm = max(distance_mm, float(at.get("dead_zone_mm", 0.0)))
+        fill = 100.0 * (height_mm + float(at.get("offset_mm", 0.0)) - seen_mm) / height_mm
         return min(100.0, max(0.0, fill))
 
     def _at(self, ts_ms: int) -> Mapping[str, Any]:
+        """The calibration in force; before the first one, the first."""
         known = [values for since_ms, values in self.calibrations if since_ms <= ts_ms]
-        return known[-1] if known else self.attributes
+        return known[-1] if known else self.calibrations[0][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,112 +147,170 @@ def circuit_id(circuit: str) -> str:
     return f"circuit:{circuit}"
 
 
+class Row(NamedTuple):
+    """One asset as a file has it; `line` is the feature's number, or the line of a table."""
+
+    file: str
+    line: int
+    properties: Any
+    lat: float
+    lon: float
+
+
 def read_assets(paths: Sequence[Path]) -> tuple[City, list[Finding]]:
     """The city of these files, or the findings that say why not."""
     findings: list[Finding] = []
-    rows: list[tuple[str, int, Mapping[str, Any], float, float]] = []
+    rows: list[Row] = []
     for path in paths:
         try:
-            text = path.read_text("utf-8")
+            if path.stat().st_size > FILE_BYTES_MAX:
+                help_ = f"at most {FILE_BYTES_MAX >> 20} MiB; split it into several files"
+                findings.append(Finding(str(path), 1, 1, "E301", "too large", help_))
+                continue
+            text = path.read_text("utf-8-sig")  # tables come out of spreadsheets
         except (OSError, UnicodeDecodeError) as error:
             findings.append(Finding(str(path), 1, 1, "E301", f"cannot read: {error}"))
             continue
-        parse = _csv_rows if path.suffix == ".csv" else _geojson_rows
+        parse = _csv_rows if path.suffix.lower() == ".csv" else _geojson_rows
         rows.extend(parse(str(path), text, findings))
     return _build(rows, findings), findings[:FINDINGS_MAX]
 
 
-def _geojson_rows(
-    file: str, text: str, findings: list[Finding]
-) -> Iterable[tuple[str, int, Mapping[str, Any], float, float]]:
+def _geojson_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row]:
     try:
-        tree = json.loads(text)
-        features = tree["features"]
+        features = json.loads(text)["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
+        features = None
+    if not isinstance(features, list):
         help_ = "a FeatureCollection of Points, one feature an asset"
         findings.append(Finding(file, 1, 1, "E302", "not GeoJSON", help_))
         return
     for number, feature in enumerate(features, 1):
         try:
-            lon, lat = map(float, feature["geometry"]["coordinates"][:2])
-            yield file, number, feature["properties"], lat, lon
-        except (KeyError, TypeError, ValueError):
+            lon, lat = feature["geometry"]["coordinates"][:2]
+            if isinstance(lat, bool | str) or isinstance(lon, bool | str):
+                raise TypeError  # noqa: TRY301
+            yield Row(file, number, feature["properties"], float(lat), float(lon))
+        except (KeyError, TypeError, ValueError, OverflowError):
             help_ = '"geometry": {"type": "Point", "coordinates": [longitude, latitude]}'
             findings.append(Finding(file, number, 1, "E303", "feature without a point", help_))
 
 
-_LISTS = {"devices", "dim_curve", "pickup"}
+_LISTS = ("devices", "dim_curve", "pickup")
 
 
-def _csv_rows(
-    file: str, text: str, findings: list[Finding]
-) -> Iterable[tuple[str, int, Mapping[str, Any], float, float]]:
-    for number, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
-        cells: dict[str, Any] = {k: v for k, v in row.items() if k and v not in (None, "")}
+def _csv_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row]:
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    while True:
         try:
-            lat, lon = float(cells.pop("lat")), float(cells.pop("long", None) or cells.pop("lon"))
-            for key in _LISTS & cells.keys():
-                cells[key] = json.loads(cells[key]) if cells[key][0] in "[{" else (
-                    cells[key].split(";")
-                )  # fmt: skip
-        except (KeyError, ValueError) as error:
+            row = next(table, None)
+            if row is None:
+                return
+            yield _csv_row(file, table.line_num, row)
+        except csv.Error as error:
+            findings.append(Finding(file, table.line_num + 1, 1, "E302", f"not CSV: {error}"))
+            return
+        except (KeyError, ValueError, RecursionError) as error:
             help_ = "columns lat and long hold degrees; devices are separated by ;"
-            findings.append(Finding(file, number, 1, "E303", f"bad row: {error}", help_))
-            continue
-        yield file, number, cells, lat, lon
+            message = f"bad row: {error}"
+            findings.append(Finding(file, table.line_num, 1, "E303", message, help_))
 
 
-def _build(
-    rows: Iterable[tuple[str, int, Mapping[str, Any], float, float]], findings: list[Finding]
-) -> City:
+def _csv_row(file: str, line: int, row: Mapping[Any, Any]) -> Row:
+    if None in row:
+        raise ValueError("more cells than columns")
+    cells: dict[str, Any] = {key: cell for key, cell in row.items() if cell not in (None, "")}
+    lat = float(cells.pop("lat"))
+    lon = float(cells.pop("long") if "long" in cells else cells.pop("lon"))
+    for key in _LISTS:
+        text = cells.get(key)
+        if text is not None:
+            cells[key] = json.loads(text) if text[0] in "[{" else text.split(";")
+    return Row(file, line, cells, lat, lon)
+
+
+def _build(rows: Iterable[Row], findings: list[Finding]) -> City:
     assets: dict[str, Asset] = {}
-    by_device: dict[str, Asset] = {}
-    for file, number, raw, lat, lon in rows:
-        try:
-            properties = Properties.model_validate(raw)
-        except ValidationError as error:
-            for fault in error.errors(include_url=False, include_input=False):
-                where = ".".join(map(str, fault["loc"]))
-                findings.append(Finding(file, number, 1, "E304", f"{where}: {fault['msg']}"))
+    stands_at: dict[str, Row] = {}
+    for row in rows:
+        properties = _properties(row, findings)
+        if properties is None:
             continue
-        if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-            help_ = "GeoJSON coordinates are [longitude, latitude]"
-            findings.append(Finding(file, number, 1, "E305", "not a position", help_))
+        known = assets.get(properties.asset_id)
+        clash = _clash(properties, known)
+        if clash is not None:
+            findings.append(Finding(row.file, row.line, 1, "E306", *clash))
             continue
-        asset = _asset(properties, lat, lon, assets.get(properties.asset_id))
-        if asset is None:
-            message = f"asset {properties.asset_id!r} stands here twice"
-            help_ = "give the second entry a later valid_from, if it is a new calibration"
-            findings.append(Finding(file, number, 1, "E306", message, help_))
-            continue
-        assets[asset.id] = asset
+        assets[properties.asset_id] = _asset(properties, row, known)
+        stands_at[properties.asset_id] = row
+    return City(assets, _by_device(assets, stands_at, findings))
+
+
+def _by_device(
+    assets: Mapping[str, Asset], stands_at: Mapping[str, Row], findings: list[Finding]
+) -> dict[str, Asset]:
+    found: dict[str, Asset] = {}
+    for asset in assets.values():
         for device in asset.devices or (asset.id,):
-            other = by_device.get(device)
-            if other is not None and other.id != asset.id:
+            other = found.setdefault(device, asset)
+            if other is not asset:
+                row = stands_at[asset.id]
                 message = f"device {device!r} speaks for {other.id!r} and {asset.id!r}"
-                findings.append(Finding(file, number, 1, "E307", message))
-            by_device[device] = asset
-    return City(assets, by_device)
+                findings.append(Finding(row.file, row.line, 1, "E307", message))
+    return found
 
 
-def _asset(properties: Properties, lat: float, lon: float, known: Asset | None) -> Asset | None:
+def _properties(row: Row, findings: list[Finding]) -> Properties | None:
+    try:
+        properties = Properties.model_validate(row.properties)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            where = ".".join(map(str, fault["loc"])) or "properties"
+            message = f"{where}: {fault['msg']}"
+            findings.append(Finding(row.file, row.line, 1, "E304", message))
+        return None
+    if not (-90 <= row.lat <= 90 and -180 <= row.lon <= 180):
+        help_ = "GeoJSON coordinates are [longitude, latitude]"
+        findings.append(Finding(row.file, row.line, 1, "E305", "not a position", help_))
+        return None
+    return properties
+
+
+def _clash(properties: Properties, known: Asset | None) -> tuple[str, str] | None:
+    """Why this entry cannot stand beside those of the same asset: message and help."""
+    if known is None:
+        return None
+    if known.kind != properties.kind:
+        message = f"asset {known.id!r} is a {known.kind} and a {properties.kind}"
+        return message, "an asset keeps its kind; give the other thing an id of its own"
+    if any(since_ms == _since_ms(properties) for since_ms, _ in known.calibrations):
+        message = f"asset {known.id!r} stands here twice"
+        return message, "give the second entry a later valid_from, if it is a new calibration"
+    return None
+
+
+def _since_ms(properties: Properties) -> int:
+    """From when on an entry applies; one without `valid_from` always did."""
+    since_ms = None if properties.valid_from is None else ms_of(properties.valid_from)
+    return ALWAYS_MS if since_ms is None else since_ms
+
+
+def _asset(properties: Properties, row: Row, known: Asset | None) -> Asset:
+    """The asset with this entry added; where it stands and who speaks for it is the newest."""
     said = properties.model_dump(exclude_none=True)
     attributes = {key: said[key] for key in _ATTRIBUTES if said.get(key) not in (None, "")}
-    since_ms = ms_of(properties.valid_from) if properties.valid_from else None
-    dated = ((since_ms, attributes),) if since_ms is not None else ()
-    if known is not None:
-        if since_ms is None or any(since_ms == at for at, _ in known.calibrations):
-            return None
-        dated = tuple(sorted((*known.calibrations, *dated), key=lambda entry: entry[0]))
-        attributes = dict(dated[-1][1])
+    entry = (_since_ms(properties), attributes)
+    if known is not None and entry[0] < known.calibrations[-1][0]:
+        entries = sorted((*known.calibrations, entry), key=itemgetter(0))
+        return replace(known, calibrations=tuple(entries))
     return Asset(
         properties.asset_id,
         properties.kind,
         properties.zone,
-        lat,
-        lon,
+        row.lat,
+        row.lon,
         properties.address,
         properties.devices or (known.devices if known else ()),
         attributes,
-        dated,
+        (*(known.calibrations if known else ()), entry),
     )

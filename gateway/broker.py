@@ -6,11 +6,11 @@ and only on the connection that it came on: packet ids start again with each con
 acknowledgement would hit another message. It never decides anything about a message.
 
 The session is persistent (MQTT 3.1.1, clean_session off, fixed client id), so the broker keeps what
-comes while we are away. Callbacks do nothing but hand over; an exception in one would end paho's
-thread while everything still looks well.
+comes while we are away. One thread of ours does all input and output; nothing ends it but `stop`.
 """
 
 import logging
+import select
 import ssl
 import threading
 import time
@@ -25,19 +25,31 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.core import Incoming
+from gateway.line import Line, Waker
 
 log = logging.getLogger(__name__)
 
 # Three filters that do not overlap: some brokers deliver once per matching filter.
-FILTERS = ("city/v1/+/+/+/telemetry", "city/v1/+/+/+/batch", "city/v1/+/+/+/status")
+# `status` is retained, so a lost one comes again with the next subscription; at QoS 1 the bundled
+# broker would count every retained message that a killed gateway had not acknowledged as in flight
+# for ever, until nothing more fits.
+FILTERS = (("city/v1/+/+/+/telemetry", 1), ("city/v1/+/+/+/batch", 1), ("city/v1/+/+/+/status", 0))
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
-RECONNECT_S_MIN = 1
-RECONNECT_S_MAX = 30
+RECONNECT_S_MIN = 0.5
+RECONNECT_S_MAX = 30.0
+RESUBSCRIBE_S = 30.0  # rights may be mended while we are connected
+SETTLED_S = 5.0  # a connection that lives shorter than this is no success
+SHORT_LIVES_MAX = 3  # in a row: then somebody else may be connecting under our name
 WAITING_MAX = 20_000  # messages handed over but not taken: beyond it the socket is left unread
-WAITING_BYTES_MAX = 256 * 1024 * 1024
-OUTGOING_MAX = 10_000  # device acknowledgements and dead letters; both may be dropped
-TAKEOVER_S = 2.0  # a connection that lives shorter than this, again and again, is contested
+WAITING_BYTES_MAX = 64 * 1024 * 1024
+BURST_MAX = 512  # messages read before they are handed over, so that the core is not kept waiting
+UNSENT_BYTES_MAX = 4 * 1024 * 1024  # device acknowledgements and dead letters may be dropped
+LOOK_MS = 1000  # how often the thread looks up when nothing happens
+STOP_S = 10.0  # a connection attempt that is under way ends within this
+
+_REFUSED = "the broker refused the connection"
+_PUBACK = b"\x40\x02"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +67,48 @@ class BrokerSettings:
 
 
 class Delivery(NamedTuple):
-    """A message and what is needed to acknowledge it."""
+    """A message and what is needed to acknowledge it: the very connection it came on."""
 
-    generation: int
+    line: Line
     mid: int
     qos: int
     incoming: Incoming
 
 
-class Session:
-    """One persistent session with one broker, over as many connections as it takes."""
+class _Client(mqtt.Client):
+    """paho, reading and writing through a `Line`."""
 
-    def __init__(self, settings: BrokerSettings) -> None:
+    line: Line | None = None
+
+    def _create_socket(self) -> Line:
+        self.line = Line(super()._create_socket())
+        return self.line
+
+
+class Session:
+    """One persistent session with one broker, over as many connections as it takes.
+
+    `known`: the broker has met us before, so a session that it does not have was lost.
+    """
+
+    def __init__(self, settings: BrokerSettings, *, known: bool = False) -> None:
         self._settings = settings
+        self._known = known
         self._waiting: deque[Delivery] = deque()
         self._waiting_bytes = 0
+        self._arrived: list[Delivery] = []
+        self._arrived_bytes = 0
         self._changed = threading.Condition()
-        self._ack_lock = threading.Lock()
-        self._generation = 0
+        self._waker = Waker()
+        self._leaving = threading.Event()
+        self._thread: threading.Thread | None = None
         self._subscribed = False
-        self._stopping = False
-        self._connected_at = 0.0
+        self._subscribe_again_at = 0.0
+        self._connected_at: float | None = None
         self._short_lives = 0
         self.sessions_lost = 0
         """How often the broker had forgotten us: messages may be missing, sequence gaps tell."""
+        self.replies_dropped = 0
         self.problem = "not connected yet"
         self._client = self._make_client()
 
@@ -92,23 +122,19 @@ class Session:
         parts = urlsplit(self._settings.url)
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._client.connect_async(parts.hostname or "127.0.0.1", port, KEEPALIVE_S)
-        self._client.loop_start()
+        self._leaving.clear()
+        self._thread = threading.Thread(target=self._network, name="mqtt", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Leave; the session stays with the broker."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-        self._client.disconnect()
-        self._client.loop_stop()
+        """Leave for good; the session stays with the broker."""
+        self._leave()
+        self._waker.close()
 
     def pause(self) -> None:
         """Leave without acknowledging: broker and devices hold what we cannot store now."""
+        self._leave()
         self.problem = "paused: the store cannot take anything"
-        self._client.disconnect()
-        self._client.loop_stop()
-        with self._changed:
-            self._forget_waiting()
 
     def resume(self) -> None:
         self.start()
@@ -118,72 +144,176 @@ class Session:
         with self._changed:
             if not self._waiting:
                 self._changed.wait(timeout_s)
+            was_full = self._is_full()
             batch = [self._waiting.popleft() for _ in range(min(count_max, len(self._waiting)))]
             self._waiting_bytes -= sum(len(d.incoming.payload) for d in batch)
-            self._changed.notify_all()
+        if was_full:
+            self._waker.ring()
         return batch
 
     def ack(self, deliveries: Iterable[Delivery]) -> None:
-        """Acknowledge what came on the present connection; the rest will be delivered again."""
-        with self._ack_lock:
-            for delivery in deliveries:
-                if delivery.qos and delivery.generation == self._generation:
-                    self._client.ack(delivery.mid, delivery.qos)
+        """Acknowledge what came on the present connection; the rest will be delivered again.
+        All of it at once: paho's own way costs more than the decision about the message.
+        """
+        line = self._client.line
+        mids = [d.mid for d in deliveries if d.qos and d.line is line]
+        if line is not None and mids:
+            line.send(b"".join([_PUBACK + mid.to_bytes(2, "big") for mid in mids]))
+            self._waker.ring()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Best effort: what must not be lost is in the store, not here."""
+        line = self._client.line
+        if not self._subscribed or line is None or line.unsent > UNSENT_BYTES_MAX:
+            self.replies_dropped += 1
+            return
         self._client.publish(topic, payload, qos=0, retain=retain)
 
-    # -- paho's side --------------------------------------------------------------------------
+    def _leave(self) -> None:
+        self._leaving.set()
+        self._waker.ring()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+        with self._changed:
+            self._forget_waiting()
 
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
+    # -- the network thread -------------------------------------------------------------------
+
+    def _network(self) -> None:
+        """Connect, carry, connect again, until told to leave."""
+        pause_s = RECONNECT_S_MIN
+        while not self._leaving.is_set():
+            self._connected_at = None
+            self._arrived.clear()
+            self._arrived_bytes = 0
+            try:
+                self._client.reconnect()
+                self._carry(self._client.line)
+            except (OSError, UnicodeError) as error:
+                self.problem = f"cannot reach {self._settings.url}: {error}"
+                log.warning("%s; trying again", self.problem)
+            except Exception:
+                # Bytes that paho cannot read must not end the thread: all would still look well.
+                log.exception("the connection broke")
+                self._disconnected("the broker sent what cannot be read")
+            pause_s = min(2 * pause_s, RECONNECT_S_MAX) if self._was_short() else RECONNECT_S_MIN
+            self._leaving.wait(pause_s)
+
+    def _carry(self, line: Line | None) -> None:
+        """Serve the connection until it ends."""
+        assert line is not None
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        poll.register(line, 0)
+        next_look = 0.0
+        while self._serve(line):
+            if not line.pending() or self._is_full():
+                read = 0 if self._is_full() else select.POLLIN
+                poll.modify(line, read | (select.POLLOUT if line.unsent else 0))
+                can_read = any(fd == line.fileno() for fd, _ in poll.poll(LOOK_MS))
+                self._waker.silence()
+            else:
+                can_read = True
+            if can_read and not self._is_full():
+                self._read(line)
+            if (now := time.monotonic()) >= next_look:
+                next_look = now + LOOK_MS / 1000
+                self._look_after(now)
+
+    def _serve(self, line: Line) -> bool:
+        """Send what is to be sent; whether the connection still stands."""
+        self._write(line)
+        return self._client.socket() is line
+
+    def _write(self, line: Line) -> None:
+        if self._leaving.is_set():
+            self._client.disconnect()  # goes out behind the last acknowledgements
+        if self._client.want_write():
+            self._client.loop_write()
+        line.flush()
+
+    def _read(self, line: Line) -> None:
+        """A burst of messages, handed over together."""
+        client = self._client
+        while client.loop_read() == mqtt.MQTT_ERR_SUCCESS and line.pending():
+            if len(self._arrived) >= BURST_MAX or self._arrived_bytes >= WAITING_BYTES_MAX:
+                break
+        if client.socket() is not line:
+            self._arrived.clear()  # nobody could acknowledge them: they come again
+        elif self._arrived:
+            with self._changed:
+                self._waiting.extend(self._arrived)
+                self._waiting_bytes += self._arrived_bytes
+                self._changed.notify_all()
+        self._arrived.clear()
+        self._arrived_bytes = 0
+
+    def _look_after(self, now: float) -> None:
+        """Once a second: pings, and subscriptions that were refused."""
+        self._client.loop_misc()
+        if self._connected_at is not None and not self._subscribed:
+            if now >= self._subscribe_again_at:
+                self._subscribe(now)
+        elif self._connected_at is not None and now - self._connected_at > SETTLED_S:
+            self._short_lives = 0
+
+    def _subscribe(self, now: float) -> None:
+        self._subscribe_again_at = now + RESUBSCRIBE_S
+        self._client.subscribe(list(FILTERS))
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
+
+    def _was_short(self) -> bool:
+        at = self._connected_at
+        return at is None or time.monotonic() - at < SETTLED_S
+
+    def _forget_waiting(self) -> None:
+        """They were never acknowledged: the broker sends them again."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    # -- paho's callbacks ---------------------------------------------------------------------
+
+    def _make_client(self) -> _Client:
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.client_id,
             clean_session=False,
             protocol=mqtt.MQTTv311,
             manual_ack=True,
-            reconnect_on_failure=True,
+            reconnect_on_failure=False,  # `_network` does it; paho would also change the protocol
         )
-        client.reconnect_delay_set(RECONNECT_S_MIN, RECONNECT_S_MAX)
-        client.max_queued_messages_set(OUTGOING_MAX)
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self._settings.username is not None:
             client.username_pw_set(self._settings.username, self._settings.password)
         if urlsplit(self._settings.url).scheme == "mqtts":
-            context = ssl.create_default_context(
-                cafile=str(self._settings.ca_file) if self._settings.ca_file else None
-            )
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            client.tls_set_context(context)
+            client.tls_set_context(tls_context(self._settings.ca_file))
         client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_disconnect = self._on_disconnect
+        client.on_disconnect = lambda _c, _d, _flags, code, _p: self._disconnected(str(code))
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_socket_register_write = lambda *_: self._waker.ring()
         return client
 
     def _on_connect(
-        self, client: mqtt.Client, _data: Any, flags: mqtt.ConnectFlags, code: Any, _props: Any
+        self, _client: mqtt.Client, _data: Any, flags: mqtt.ConnectFlags, code: Any, _props: Any
     ) -> None:
         if code.is_failure:
-            self.problem = f"the broker refused the connection: {code}"
+            self.problem = f"{_REFUSED}: {code}"
             log.error("%s (%s)", self.problem, self._settings.url)
             return
         self._connected_at = time.monotonic()
         if not flags.session_present:
-            self.sessions_lost += 1
-            log.warning("the broker had no session of ours: subscribing anew")
-        client.subscribe([(topic, 1) for topic in FILTERS])
-
-    def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
-        self.problem = f"cannot reach {self._settings.url}"
-        log.warning("%s; trying again", self.problem)
+            self.sessions_lost += self._known
+            log.warning("the broker has no session of ours: subscribing anew")
+        self._known = True
+        self._subscribe(self._connected_at)
 
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, codes: Sequence[Any], _props: Any
     ) -> None:
-        refused = [t for t, code in zip(FILTERS, codes, strict=False) if code.is_failure]
+        refused = [t for (t, _), code in zip(FILTERS, codes, strict=False) if code.is_failure]
         self._subscribed = not refused
         self.problem = f"the broker refused to subscribe us to {refused}" if refused else ""
         if refused:
@@ -191,48 +321,37 @@ class Session:
         else:
             log.info("connected to %s", self._settings.url)
 
-    def _on_disconnect(
-        self, _client: mqtt.Client, _data: Any, _flags: Any, code: Any, _props: Any
-    ) -> None:
-        with self._ack_lock:
-            self._generation += 1
-        with self._changed:
-            self._subscribed = False
-            self._forget_waiting()
-        if self._stopping:
-            return
-        self.problem = f"disconnected: {code}"
-        lived_s = time.monotonic() - self._connected_at
-        self._short_lives = self._short_lives + 1 if lived_s < TAKEOVER_S else 0
-        log.warning("disconnected (%s); reconnecting", code)
-        if self._short_lives >= 5:
-            log.error(
-                "connections are cut at once, again and again: is another client using the id %r?",
-                self._settings.client_id,
-            )
-
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
-        delivery = Delivery(
-            self._generation,
-            message.mid,
-            message.qos,
-            Incoming(topic, bytes(message.payload), message.retain),
-        )
-        with self._changed:
-            while (
-                len(self._waiting) >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
-            ) and not self._stopping:
-                self._changed.wait(1.0)
-            self._waiting.append(delivery)
-            self._waiting_bytes += len(message.payload)
-            if len(self._waiting) == 1:
-                self._changed.notify_all()
+        assert self._client.line is not None
+        incoming = Incoming(topic, bytes(message.payload), message.retain)
+        self._arrived.append(Delivery(self._client.line, message.mid, message.qos, incoming))
+        self._arrived_bytes += len(message.payload)
 
-    def _forget_waiting(self) -> None:
-        """They were never acknowledged: the broker sends them again."""
-        self._waiting.clear()
-        self._waiting_bytes = 0
+    def _disconnected(self, reason: str) -> None:
+        self._subscribed = False
+        with self._changed:
+            self._forget_waiting()
+        if self._leaving.is_set():
+            return
+        if self._connected_at is None:  # it never was a session; a refusal has said why already
+            if not self.problem.startswith(_REFUSED):
+                self.problem = f"{self._settings.url} does not answer as an MQTT broker: {reason}"
+                log.warning("%s; trying again", self.problem)
+            return
+        self.problem = f"disconnected: {reason}"
+        self._short_lives += self._was_short()
+        if self._short_lives >= SHORT_LIVES_MAX:
+            who = self._settings.client_id
+            self.problem += f"; is another client using the id {who!r}?"
+        log.warning("%s; reconnecting", self.problem)
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Certificate and host name are always checked. OSError: the file is not a CA's."""
+    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

@@ -9,14 +9,23 @@ import json
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from gateway.errors import ConfigError
 from rules.finding import Finding
@@ -25,8 +34,12 @@ CONFIG_BYTES_MAX = 1024 * 1024
 SECRET_BYTES_MAX = 64 * 1024 * 1024  # a broker's credentials of 100,000 devices
 
 
+File = Annotated[Path, Field(strict=False)]
+"""A path, read from the folder of the configuration."""
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class BrokerSection(_Section):
@@ -35,18 +48,28 @@ class BrokerSection(_Section):
     """
 
     url: str | None = None
-    credentials: Path | None = None
+    credentials: File | None = None
     username: str | None = None
-    password_file: Path | None = None
+    password_file: File | None = None
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "sense311-gateway"
-    ca_file: Path | None = None
+    ca_file: File | None = None
 
     @field_validator("url")
     @classmethod
     def _a_broker(cls, url: str | None) -> str | None:
-        if url is not None and not re.fullmatch(r"mqtts?://[^/@\s]+/?", url):
-            raise ValueError("mqtt://host:port or mqtts://host:port; no user or password in it")
-        return url
+        return url if url is None else broker_address(url)
+
+
+def broker_address(url: str) -> str:
+    """The URL, if it is one of a broker. ValueError: it is not."""
+    try:
+        parts = urlsplit(url)
+        bad = not parts.hostname or parts.port == 0 or not parts.hostname.encode("idna")
+    except ValueError:  # a port beyond 65535, a name that no host can have
+        bad = True
+    if bad or not re.fullmatch(r"mqtts?://[^/@\s?#]+/?", url):
+        raise ValueError("mqtt://host:port or mqtts://host:port; no user or password in it")
+    return url
 
 
 class CitySection(_Section):
@@ -54,11 +77,11 @@ class CitySection(_Section):
 
     profile: str = "desk"
     endpoint: str
-    api_key_file: Path | None = None
+    api_key_file: File | None = None
 
 
 class AssetsSection(_Section):
-    files: Annotated[list[Path], Field(min_length=1)]
+    files: Annotated[list[File], Field(min_length=1)]
 
 
 class RulesSection(_Section):
@@ -67,7 +90,7 @@ class RulesSection(_Section):
     """
 
     library: bool = True
-    files: list[Path] = []
+    files: list[File] = []
     disable: list[str] = []
     params: dict[str, str] = {}
 
@@ -98,7 +121,7 @@ class IngestSection(_Section):
 class StoreSection(_Section):
     """`retention_days` and `size_mb` bound the readings; incidents and requests are kept."""
 
-    folder: Path = Path("sense311-data")
+    folder: File = Path("sense311-data")
     retention_days: Annotated[float, Field(gt=0, le=36_500)] = 365.0
     size_mb: Annotated[int, Field(ge=64)] = 20_000
 
@@ -107,11 +130,11 @@ class HistorySection(_Section):
     url: str
     org: str
     bucket: str
-    token_file: Path
+    token_file: File
 
 
 class Config(_Section):
-    """The whole file."""
+    """The whole file, and where each key of it stands."""
 
     broker: BrokerSection
     city: CitySection
@@ -120,6 +143,12 @@ class Config(_Section):
     ingest: IngestSection = IngestSection()
     store: StoreSection = StoreSection()
     history: HistorySection | None = None
+    _origin: tuple[str, str] = PrivateAttr(("", ""))
+
+    def finding(self, keys: list[str], code: str, message: str, help_: str = "") -> Finding:
+        """A fault of the value at `keys`, found by the room that uses it."""
+        file, text = self._origin
+        return Finding(file, *place(text, keys), code, message, help_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +176,13 @@ def read_config(path: Path) -> tuple[Config, Secrets]:
         config = Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(list(_findings(str(path), text, error))) from None
+    config._origin = (str(path), text)  # noqa: SLF001 -- it is still being made
     config = _rooted(config, path.parent)
-    return config, _read_secrets(config, str(path), text)
+    secrets, findings = _read_secrets(config)
+    findings = [*_missing_files(config), *findings]
+    if findings:
+        raise ConfigError(findings)
+    return config, secrets
 
 
 def _read(path: Path) -> str:
@@ -156,14 +190,29 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(CONFIG_BYTES_MAX + 1)
         if len(data) > CONFIG_BYTES_MAX:
-            raise ConfigError([Finding(str(path), 1, 1, "E400", "larger than 1 MiB")])
+            help_ = "a configuration is a page; is this the right file?"
+            raise ConfigError([Finding(str(path), 1, 1, "E400", "larger than 1 MiB", help_)])
         return data.decode("utf-8")
     except OSError as error:
         help_ = "an example stands in deploy/sense311.toml"
         message = f"cannot read: {error.strerror}"
         raise ConfigError([Finding(str(path), 1, 1, "E400", message, help_)]) from None
     except UnicodeDecodeError:
-        raise ConfigError([Finding(str(path), 1, 1, "E400", "not UTF-8")]) from None
+        help_ = "save it as UTF-8 text"
+        raise ConfigError([Finding(str(path), 1, 1, "E400", "not UTF-8", help_)]) from None
+
+
+_SHOWN = "deploy/sense311.toml shows every key with a good value"
+_HELP = {
+    "float_type": "a number without quotes",
+    "int_type": "a whole number without quotes",
+    "bool_type": "true or false, without quotes",
+    "string_type": 'text stands in quotes: name = "value"',
+    "path_type": 'a path stands in quotes: file = "rules/mine.yaml"',
+    "list_type": 'a list stands in brackets: files = ["assets.geojson"]',
+    "datetime_type": "a time stands without quotes: 2026-01-15T12:00:00Z",
+    "model_type": "a section has a header of its own: [name]",
+}
 
 
 def _findings(file: str, text: str, error: ValidationError) -> Iterator[Finding]:
@@ -177,10 +226,10 @@ def _findings(file: str, text: str, error: ValidationError) -> Iterator[Finding]
             help_ = f"did you mean {near[0]}?" if near else f"keys here: {', '.join(known)}"
             yield Finding(file, line, column, "E402", f"unknown key {dotted}", help_)
         elif fault["type"] == "missing":
-            help_ = "deploy/sense311.toml shows every key"
-            yield Finding(file, line, column, "E403", f"missing {dotted}", help_)
+            yield Finding(file, line, column, "E403", f"missing {dotted}", _SHOWN)
         else:
-            yield Finding(file, line, column, "E404", f"{dotted}: {fault['msg']}")
+            message = f"{dotted}: {fault['msg'].removeprefix('Value error, ')}"
+            yield Finding(file, line, column, "E404", message, _HELP.get(fault["type"], _SHOWN))
 
 
 def _known(path: list[str]) -> list[str]:
@@ -234,47 +283,77 @@ def _rooted(config: Config, folder: Path) -> Config:
     return rooted
 
 
-def _read_secrets(config: Config, file: str, text: str) -> Secrets:
+def _missing_files(config: Config) -> Iterator[Finding]:
+    """Inputs that are not there, and an output that cannot be."""
+    named = [
+        *((["assets", "files"], path) for path in config.assets.files),
+        *((["rules", "files"], path) for path in config.rules.files),
+        *((["broker", "ca_file"], path) for path in [config.broker.ca_file] if path),
+    ]
+    for keys, path in named:
+        if not path.exists():
+            help_ = f"paths are read from the folder of this file, {path.parent}"
+            yield config.finding(keys, "E410", f"there is no {path.name}", help_)
+    folder = config.store.folder
+    if folder.exists() and not folder.is_dir():
+        help_ = "name a folder; the gateway makes it"
+        yield config.finding(["store", "folder"], "E410", f"{folder} is not a folder", help_)
+
+
+class _Login(NamedTuple):
+    """What a credentials file holds."""
+
+    url: str
+    user: str
+    password: str
+
+
+def _read_secrets(config: Config) -> tuple[Secrets, list[Finding]]:
     findings: list[Finding] = []
 
-    def secret(keys: list[str], path: Path | None) -> str | None:
-        if path is None:
-            return None
+    def secret(keys: list[str], path: Path | None) -> SecretStr | None:
         try:
-            return _secret(path)
+            return None if path is None else SecretStr(_secret(path))
         except ValueError as error:
-            findings.append(Finding(file, *place(text, keys), "E405", f"{path}: {error}"))
+            help_ = "a file of its own that only its owner may read, holding nothing else"
+            findings.append(config.finding(keys, "E405", f"{path}: {error}", help_))
             return None
 
     broker = config.broker
-    url, user = broker.url, broker.username
     password = secret(["broker", "password_file"], broker.password_file)
+    login = None
     given = secret(["broker", "credentials"], broker.credentials)
     if given is not None:
-        try:
-            login: Mapping[str, Any] = json.loads(given)
-            url = url or str(login["url"])
-            user = user or str(login["gateway"]["user"])
-            password = password or str(login["gateway"]["password"])
-        except (ValueError, KeyError, TypeError):
-            help_ = "sense311 broker writes this file"
-            where = place(text, ["broker", "credentials"])
+        login = _login(given)
+        if login is None:
             message = "credentials is not a broker's credentials file"
-            findings.append(Finding(file, *where, "E406", message, help_))
-    if url is None and not findings:
+            help_ = "sense311 broker writes this file"
+            findings.append(config.finding(["broker", "credentials"], "E406", message, help_))
+    elif broker.credentials is None and broker.url is None:
         help_ = 'url = "mqtt://127.0.0.1:1883", or credentials = "broker/credentials.json"'
-        findings.append(Finding(file, *place(text, ["broker"]), "E403", "no broker named", help_))
-    api_key = secret(["city", "api_key_file"], config.city.api_key_file)
-    token = secret(["history", "token_file"], config.history.token_file if config.history else None)
-    if findings:
-        raise ConfigError(findings)
-    return Secrets(
-        url or "",
-        user,
-        SecretStr(password) if password is not None else None,
-        SecretStr(api_key) if api_key is not None else None,
-        SecretStr(token) if token is not None else None,
+        findings.append(config.finding(["broker"], "E403", "no broker named", help_))
+    if password is None and login is not None:
+        password = SecretStr(login.password)
+    token_file = config.history.token_file if config.history else None
+    secrets = Secrets(
+        broker.url or (login.url if login else ""),
+        broker.username or (login.user if login else None),
+        password,
+        secret(["city", "api_key_file"], config.city.api_key_file),
+        secret(["history", "token_file"], token_file),
     )
+    return secrets, findings
+
+
+def _login(text: SecretStr) -> _Login | None:
+    try:
+        tree = json.loads(text.get_secret_value())
+        gateway = tree["gateway"]
+        return _Login(
+            broker_address(str(tree["url"])), str(gateway["user"]), str(gateway["password"])
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _secret(path: Path) -> str:
@@ -284,11 +363,14 @@ def _secret(path: Path) -> str:
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ValueError(f"others may read it; chmod 600 {path.name}")
         with path.open("rb") as file:
-            text = file.read(SECRET_BYTES_MAX).decode("utf-8").strip()
+            data = file.read(SECRET_BYTES_MAX + 1)
+        text = data.decode("utf-8").strip()
     except OSError as error:
         raise ValueError(f"cannot read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError("not UTF-8") from None
+    if len(data) > SECRET_BYTES_MAX:
+        raise ValueError("larger than 64 MiB")
     if not text:
         raise ValueError("it is empty")
     return text

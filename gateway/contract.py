@@ -1,4 +1,4 @@
-"""The contract of one message: what a device may say, and why a message is refused (contract.md 2).
+"""The contract of one message: what a device may say, and why a message is refused.
 
 Pure. The contract is defined once, as pydantic models built from the catalogue of values. `read`
 takes the plain case through a fast decoder generated from the same catalogue, which accepts only

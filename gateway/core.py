@@ -7,18 +7,26 @@ built again from the store: nothing in memory is ahead of the disk for longer th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import NamedTuple
 
 from gateway import devices
 from gateway.assets import Asset, City, circuit_id
 from gateway.clock import QUORUM, Frontier
 from gateway.devices import Device, Times, Verdict
+from gateway.effects import (
+    Effects,
+    Entry,
+    HistoryReading,
+    Incoming,
+    Saved,
+    Settings,
+    StoredReading,
+    StoredRefusal,
+)
 from gateway.incidents import Book, Incident, Neighbourhood, Step, key_of
-from gateway.outbox import Row, ServiceRequest, reference_for
+from gateway.outbox import Row, reference_for
 from gateway.places import Observation, Place, Places
 from gateway.refusal import Reason, Refusal
+from gateway.requests import rfc3339, service_request
 from gateway.telemetry import Address, Decoder, Reading, numbers_of
 from rules import engine
 from rules.engine import Engine, Transition
@@ -26,115 +34,13 @@ from rules.rule import Bundle, PlaceShape, Rule
 from rules.signal import features
 from rules.track import Subject
 
+__all__ = [
+    "Core", "Effects", "Entry", "HistoryReading", "Incoming", "Saved", "Settings",
+    "StoredReading", "StoredRefusal", "rfc3339",
+]  # fmt: skip
+
 FOREVER_MS = 1 << 62
 REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
-
-
-class Incoming(NamedTuple):
-    """One MQTT message as the broker gave it."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-
-
-class StoredReading(NamedTuple):
-    """A row of the readings, in the order of its columns."""
-
-    id: int
-    device: str
-    kind: str
-    zone: str
-    asset_id: str | None
-    ts_ms: int
-    received_ms: int
-    verdict: str
-    body: bytes
-
-
-class HistoryReading(NamedTuple):
-    """A reading as history wants it. `id` grows with every reading stored."""
-
-    id: int
-    device: str
-    kind: str
-    zone: str
-    asset_id: str | None
-    ts_ms: int
-    values: Mapping[str, float | bool]
-
-
-class StoredRefusal(NamedTuple):
-    received_ms: int
-    topic: str
-    device: str
-    reason: str
-    path: str
-    message: str
-    hint: str
-    size: int
-    payload: bytes
-
-
-class Entry(NamedTuple):
-    """A line of the journal: a rule's change of phase, or a step of an incident."""
-
-    at_ms: int
-    tick_ms: int
-    subject: str
-    rule: str
-    incident: int | None
-    before: str
-    after: str
-    cause: str
-    reading: int | None
-
-
-@dataclass(slots=True)
-class Effects:
-    """All that a batch did, to be committed together."""
-
-    readings: list[StoredReading] = field(default_factory=list)
-    refusals: list[StoredRefusal] = field(default_factory=list)
-    devices: dict[str, Device] = field(default_factory=dict)
-    states: list[tuple[str, bytes]] = field(default_factory=list)
-    places: list[tuple[str, bytes]] = field(default_factory=list)
-    incidents: dict[int, Incident] = field(default_factory=dict)
-    outbox: list[Row] = field(default_factory=list)
-    journal: list[Entry] = field(default_factory=list)
-    duplicates: int = 0
-    tick_ms: int = 0
-    follow_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What the store remembers of the world, to build it again."""
-
-    installation: str
-    tick_ms: int = 0
-    follow_ms: int = 0
-    reading_id: int = 0
-    incident_id: int = 0
-    layout: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
-    devices: Sequence[bytes] = ()
-    states: Sequence[tuple[str, bytes]] = ()
-    places: Sequence[bytes] = ()
-    incidents: Sequence[Incident] = ()
-    episodes: Mapping[tuple[str, str], int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the core takes readings. `follow`: time is that of the data (replay, accelerated
-    simulation), never that of the clock. `start_ms`: when time begins in a new store.
-    """
-
-    follow: bool = False
-    start_ms: int = 0
-    allow_simulated: bool = False
-    max_skew_ms: int = devices.SKEW_MS_MAX
-    max_age_ms: int = devices.AGE_MS_MAX
 
 
 class Core:
@@ -150,10 +56,13 @@ class Core:
         self._place_rules = [rule for rule in bundle.rules.values() if rule.scope == "place"]
         self._places = Places()
         self._engine = Engine(bundle, city.subjects())
-        self._book = Book(Neighbourhood(self._rule, self._engine.phase, self._parent_of))
+        self._book = Book(
+            Neighbourhood(self._rule, self._engine.phase, self._parent_of, self._engine.seen_ms)
+        )
         start_ms = saved.tick_ms or settings.start_ms
         self._frontier = Frontier(start_ms, quorum=min(QUORUM, len(city.by_device)) or QUORUM)
         self._follow_ms = saved.follow_ms
+        self._times = Times(0, 0, 0)
         self._now_ms = 0
         self._reading_id = saved.reading_id
         self._restore(saved)
@@ -205,12 +114,14 @@ class Core:
         if decoded.status is not None:
             self._device(decoded.status.address, effects).online = decoded.status.online
         elif incoming.retain and decoded.address is not None:
+            # Its number is not noted: the message itself may still be on its way.
             hint = "publish telemetry without the retain flag: a kept value has no age"
             refusal = Refusal(Reason.RETAINED, "retain", "retained telemetry is not fresh", hint)
-            self._refuse(incoming, decoded.address, refusal, now_ms, effects)
+            device = decoded.address.device
+            self._keep_refusal(incoming, device, refusal, now_ms, effects, incoming.payload)
             return
-        for refusal in decoded.refusals:
-            self._refuse(incoming, decoded.address, refusal, now_ms, effects)
+        for refusal, body in zip(decoded.refusals, decoded.refused, strict=True):
+            self._refuse(incoming, decoded.address, refusal, now_ms, effects, body)
         for reading in decoded.readings:
             self._take(incoming, reading, now_ms, effects)
 
@@ -220,7 +131,7 @@ class Core:
             self._refuse(incoming, reading.address, asset, now_ms, effects, reading.body)
             return
         device = self._device(reading.address, effects)
-        verdict, ts_ms = devices.admit(device, reading, self._times(reading, now_ms))
+        verdict, ts_ms = devices.admit(device, reading, self._times_of(reading, now_ms))
         if verdict is Verdict.DUPLICATE:
             effects.duplicates += 1
             return
@@ -257,13 +168,20 @@ class Core:
             return Refusal(Reason.WRONG_KIND, "topic", message, hint)
         return asset
 
-    def _times(self, reading: Reading, now_ms: int) -> Times:
+    def _times_of(self, reading: Reading, now_ms: int) -> Times:
+        """What its time is measured against; the same for all readings between two ticks, unless
+        time follows the data.
+        """
+        times = self._times
+        if self._settings.follow:
+            self._follow_ms = max(self._follow_ms, reading.ts_ms or 0)
+            now_ms, latest_ms = self._follow_ms, FOREVER_MS
+        else:
+            latest_ms = now_ms + self._settings.max_skew_ms
         oldest_ms = self._frontier.tick_ms - self._settings.max_age_ms
-        if not self._settings.follow:
-            return Times(now_ms, now_ms + self._settings.max_skew_ms, oldest_ms)
-        if reading.ts_ms is not None and reading.ts_ms > self._follow_ms:
-            self._follow_ms = reading.ts_ms
-        return Times(self._follow_ms, FOREVER_MS, oldest_ms)
+        if times.now_ms != now_ms or times.oldest_ms != oldest_ms:
+            times = self._times = Times(now_ms, latest_ms, oldest_ms)
+        return times
 
     def _detect(
         self, reading: Reading, asset: Asset | None, ts_ms: int, effects: Effects
@@ -303,7 +221,9 @@ class Core:
             return
         place, values = found
         self._engine.add(_place_subject(place))
-        _, transitions = self._engine.feed(place.id, ts_ms, values)
+        # The counts are our own, true from now on, though a pass may have come late.
+        counted_ms = max(ts_ms, self._engine.seen_ms(place.id) + 1)
+        _, transitions = self._engine.feed(place.id, counted_ms, values)
         self._decide(transitions, ts_ms, self._reading_id + 1, effects)
 
     # -- what follows from it -----------------------------------------------------------------
@@ -316,6 +236,7 @@ class Core:
         self, transitions: Sequence[Transition], now_ms: int, reading: int | None, effects: Effects
     ) -> None:
         """Transitions of rules -> steps of incidents."""
+        now_ms = max(now_ms, self._frontier.tick_ms)
         for transition in transitions:
             effects.journal.append(self._entry(transition, reading))
             self._follow_up(self._book.apply(transition, now_ms), effects)
@@ -336,37 +257,14 @@ class Core:
         incident = step.incident
         rule = self._rules[incident.rule]
         assert rule.file is not None
+        subject = self._engine.subject(incident.subject)
+        absorbed = self._engine.count_phase(subject.id, rule.absorbs)
         return Row(
             reference=reference_for(key_of(self._installation, incident)),
             incident_id=incident.id,
             service=rule.file.service,
-            request=self._request(incident, rule, step.at_ms),
+            request=service_request(incident, rule, subject, at_ms=step.at_ms, absorbed=absorbed),
             created_ms=self._now_ms,
-        )
-
-    def _request(self, incident: Incident, rule: Rule, at_ms: int) -> ServiceRequest:
-        assert rule.file is not None
-        subject = self._engine.subject(incident.subject)
-        facts = {
-            "asset.id": subject.id,
-            "circuit.id": str(subject.attributes.get("circuit", "")),
-            "place.id": subject.id,
-            "started_at": rfc3339(incident.started_ms),
-            "firing_for": _duration(max(at_ms, incident.fired_ms) - incident.started_ms),
-            "absorbed.count": str(self._engine.count_phase(subject.id, rule.absorbs)),
-        }
-        circuit = subject.attributes.get("circuit") if rule.scope == "circuit" else None
-        assert subject.lat is not None
-        assert subject.lon is not None
-        return ServiceRequest(
-            lat=subject.lat,
-            long=subject.lon,
-            description=rule.file.description.render(incident.values, subject.attributes, facts),
-            observed_at_ms=incident.started_ms,
-            rule=rule.id,
-            address=subject.attributes.get("address"),
-            asset_id=None if rule.scope == "place" else circuit or subject.id,
-            place_id=subject.id if rule.scope == "place" else None,
         )
 
     # -- records ------------------------------------------------------------------------------
@@ -403,20 +301,33 @@ class Core:
         refusal: Refusal,
         now_ms: int,
         effects: Effects,
-        body: bytes | None = None,
+        body: bytes,
     ) -> None:
-        payload = incoming.payload if body is None else body
-        if address is not None and address.device in self._city.by_device:
-            numbers = numbers_of(payload)
-            devices.note_refused(self._device(address, effects), numbers)
+        """Refused messages count as arrived, of every device that is known: one bad message must
+        not hold up the acknowledgement of those after it.
+        """
+        name = address.device if address is not None else ""
+        if address is not None and (name in self._city.by_device or name in self._devices):
+            devices.note_refused(self._device(address, effects), numbers_of(body))
+        self._keep_refusal(incoming, name, refusal, now_ms, effects, body)
+
+    def _keep_refusal(
+        self,
+        incoming: Incoming,
+        device: str,
+        refusal: Refusal,
+        now_ms: int,
+        effects: Effects,
+        body: bytes,
+    ) -> None:
         effects.refusals.append(
             StoredRefusal(
                 now_ms,
                 incoming.topic[:512],
-                address.device if address is not None else "",
+                device,
                 *refusal,
-                size=len(payload),
-                payload=payload[:REFUSED_BYTES_KEPT],
+                size=len(body),
+                payload=body[:REFUSED_BYTES_KEPT],
             )
         )
 
@@ -491,16 +402,3 @@ class Core:
 
 def _place_subject(place: Place) -> Subject:
     return Subject(place.id, "place", {}, place.lat, place.lon)
-
-
-def rfc3339(ts_ms: int) -> str:
-    """2026-01-15T20:05:00Z: what people and servers read."""
-    at = datetime.fromtimestamp(ts_ms / 1000, UTC)
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _duration(ms: int) -> str:
-    minutes = round(ms / 60_000)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"

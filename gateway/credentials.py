@@ -2,9 +2,9 @@
 
 It owns `credentials.json` and `nats.conf` in the broker's folder, both readable by their owner
 only. A password once given out is kept until its user is withdrawn. A device user may publish for
-its own devices and read their `ack`, a source user may publish its own topics, the gateway may
-read both; nobody else is let in, and nobody may listen in on another's deliveries. It starts
-nothing.
+its own devices and read their `ack` and dead letters, a source user may publish its own topics, the
+gateway may read both; nobody else is let in, and nobody may listen in on another's deliveries. It
+starts nothing.
 """
 
 import json
@@ -40,8 +40,11 @@ _DELIVERIES = (
 
 _PAYLOAD_BYTES_MAX = 1 << 20  # a `batch` of 500 lamps' messages is under 200 KiB
 _CONNECTIONS_MAX = 200_000  # the server's own default, 65,536, is less than a large city's lamps
-_ACK_PENDING_MAX = 4096  # per subscription; a session may hold 65,535, the gateway acks per 1,000
-_ACK_WAIT = "60s"  # then it sends again; a commit of a full batch is far quicker
+_ACK_PENDING_MAX = 2048  # per subscription; the gateway acknowledges per batch of up to 1,000
+# The server sends again what was not acknowledged when this has passed, and not, as others do, when
+# the session comes back: the shorter, the less out of order are readings that a stop of the gateway
+# caught in flight. All that may be pending is stored well within it.
+_ACK_WAIT = "2s"
 _STORE_BYTES_MIN = 1 << 20
 _SESSION_BYTES = 1 << 30  # of the store, kept free of messages: sessions and retained messages
 _LOG_BYTES_MAX = 16 << 20
@@ -291,8 +294,9 @@ def _users(credentials: Credentials, keeper: str) -> list[dict[str, Any]]:
     for user, login in credentials["devices"].items():
         ids = login["devices"]
         publish = [f"{_SUBJECTS}.{i}.{leaf}" for i in ids for leaf in _PUBLISHED_LEAVES]
-        acks = [f"{_SUBJECTS}.{i}.ack" for i in ids]
-        users.append(_user(user, login["password"], publish, [*acks, _DELIVERIES]))
+        told = [f"{_SUBJECTS}.{i}.ack" for i in ids]
+        told += [f"city.v1.dead-letter.native.{i}" for i in ids]
+        users.append(_user(user, login["password"], publish, [*told, _DELIVERIES]))
     for user, source in sources.items():
         publish = [subject for topic in source["topics"] for subject in _subjects(topic)]
         users.append(_user(user, source["password"], publish, []))

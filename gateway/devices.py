@@ -1,25 +1,31 @@
 """Devices: what each has said, so that nothing counts twice and nothing missing goes unseen.
 
-Pure. Owns, per device, the sequence numbers seen, digests of what carries no number, the last
+Pure. Owns, per device, the sequence numbers seen, digests of what numbers cannot tell, the last
 sign of life and the counters shown to people. `admit` decides whether a message is new and which
-time it belongs to; it never drops a message because of its clock.
+time it belongs to; it never drops a message because of its clock. Exact within these bounds: at
+most `RUNS_MAX` holes at a time, repeats from the last `LIVES_MAX` starts of a device, and of what
+carries no number, or neither boot nor believable time, from its last `DIGESTS_MAX` messages.
 """
 
+from bisect import bisect_right
 from enum import StrEnum
 from hashlib import blake2b
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.telemetry import Reading
 
-RUNS_MAX = 256  # stretches of sequence numbers with holes between them, per boot
-BOOTS_MAX = 4
-DIGESTS_MAX = 64
+RUNS_MAX = 256  # stretches of sequence numbers with holes between them, per life
+LIVES_MAX = 4  # late messages of the last few starts of a device are told from repeats
+DIGESTS_MAX = 64  # three times what well-behaved devices have under way
 SKEW_MS_MAX = 120_000  # a clock further ahead than this is not believed
 EPOCH_MS_MIN = 1_420_070_400_000  # 2015: earlier times are unset clocks (1970, 0001, 2000)
 AGE_MS_MAX = 86_400_000  # older readings are kept but not judged: no stale requests
 UNTIMED_REPEAT_MS = 600_000  # same content without time or number within this is a repeat
+SETTLE_MS = 600_000  # how long numbers before the first one seen are waited for
+NO_BOOT = -1  # of devices that do not count their starts
 
 
 class Verdict(StrEnum):
@@ -37,28 +43,38 @@ class Trust(StrEnum):
     BEHIND = "clock not set"
 
 
-class Boot(msgspec.Struct, array_like=True):
-    """Sequence numbers seen since one start of a device: [first, last] runs, ascending."""
+class Life(msgspec.Struct, array_like=True):
+    """Sequence numbers since one start of a device: [first, last] runs, ascending. Where a counter
+    began again under the same boot number, the later life has the messages from after `since_ms`.
+    """
 
     boot: int
+    since_ms: int
+    heard_ms: int
+    """When the first message of it came."""
     runs: list[list[int]]
 
 
 class Device(msgspec.Struct, array_like=True):
-    """One device. Times in ms; `digests` are of the latest messages, oldest first."""
+    """One device. Times in ms; `lives` by when they were last heard of, the latest last."""
 
     name: str
     zone: str = ""
     kind: str = ""
     last_ms: int = 0
+    """The latest event time."""
     seen_ms: int = 0
+    """When it was last heard, be it a repeat."""
     online: bool | None = None
-    boots: list[Boot] = []
-    digests: list[tuple[int, int]] = []
+    lives: list[Life] = []
+    digests: dict[int, int] = {}
+    """Digest of a message -> when it came; oldest first."""
     duplicates: int = 0
     late: int = 0
     rejected: int = 0
     resets: int = 0
+    given_up: int = 0
+    """Holes that were closed because there were too many."""
     clock_skew_s: float = 0.0
     battery_v: float | None = None
     trust: str = Trust.DEVICE
@@ -66,18 +82,25 @@ class Device(msgspec.Struct, array_like=True):
     @property
     def missing(self) -> int:
         """Messages that were numbered but never came: holes between the runs."""
-        return sum(
+        return self.given_up + sum(
             later[0] - earlier[1] - 1
-            for boot in self.boots
-            for earlier, later in zip(boot.runs, boot.runs[1:], strict=False)
+            for life in self.lives
+            for earlier, later in zip(life.runs, life.runs[1:], strict=False)
         )
 
-    def acknowledged(self) -> tuple[int, int] | None:
-        """(boot, upto): everything of the latest boot up to this number has been taken in."""
-        if not self.boots:
+    def acknowledged(self) -> tuple[int | None, int] | None:
+        """(boot, upto): everything of the boot last heard up to this number has been taken in.
+
+        Counters begin at 0 or 1. Where the first number seen is a later one, those before it may be
+        on their way: nothing is acknowledged until they had time to come.
+        """
+        if not self.lives:
             return None
-        latest = self.boots[-1]
-        return latest.boot, latest.runs[0][1]
+        life = self.lives[-1]
+        first, upto = life.runs[0]
+        if first > 1 and self.seen_ms - life.heard_ms < SETTLE_MS:
+            return None
+        return None if life.boot == NO_BOOT else life.boot, upto
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -105,21 +128,18 @@ class Times(NamedTuple):
 
 def admit(device: Device, reading: Reading, times: Times) -> tuple[Verdict, int]:
     """Whether the reading is new, and its event time. Changes the device's record."""
-    ts_ms = reading.ts_ms
-    if ts_ms is None:
-        trust, event_ms = Trust.UNSET, times.now_ms
-    elif ts_ms < EPOCH_MS_MIN:
-        trust, event_ms = Trust.BEHIND, times.now_ms
-    elif ts_ms > times.latest_ms:
-        trust, event_ms = Trust.AHEAD, times.now_ms
-        device.clock_skew_s = (ts_ms - times.now_ms) / 1000
-    else:
-        trust, event_ms = Trust.DEVICE, ts_ms
-    if _seen(device, reading, event_ms, times.now_ms):
+    trust, event_ms = _time_of(reading.ts_ms, times)
+    device.seen_ms = max(device.seen_ms, times.now_ms)
+    trusted = trust is Trust.DEVICE
+    if not _is_new(device, reading, trusted, event_ms, times.now_ms):
         device.duplicates += 1
         return Verdict.DUPLICATE, event_ms
     device.trust = trust
-    device.seen_ms = max(device.seen_ms, times.now_ms)
+    device.zone = reading.address.zone
+    if trusted:
+        device.clock_skew_s = 0.0
+    elif trust is Trust.AHEAD and reading.ts_ms is not None:
+        device.clock_skew_s = (reading.ts_ms - times.now_ms) / 1000
     device.last_ms = max(device.last_ms, event_ms)
     if event_ms < times.oldest_ms:
         device.late += 1
@@ -128,76 +148,127 @@ def admit(device: Device, reading: Reading, times: Times) -> tuple[Verdict, int]
 
 
 def note_refused(device: Device, numbers: tuple[int | None, int] | None) -> None:
-    """A message of this device was refused; it counts as arrived."""
+    """A message of this device was refused; its number counts as arrived, so that the refusal does
+    not hold up the acknowledgement of what comes after it.
+    """
     device.rejected += 1
     if numbers is not None:
-        runs = _boot(device, numbers[0] or 0).runs
-        if not _in_runs(runs, numbers[1]):
-            _add(runs, numbers[1])
+        boot, seq = numbers
+        number = NO_BOOT if boot is None else boot
+        # No time is known, so it goes to the latest life, after which nothing lies.
+        since_ms = max((x.since_ms for x in device.lives if x.boot == number), default=0)
+        _take(device, _life(device, number, since_ms + 1, device.seen_ms), seq)
 
 
-def _seen(device: Device, reading: Reading, event_ms: int, now_ms: int) -> bool:
-    if reading.seq is None:
-        return _seen_content(device, reading, now_ms)
-    boots = device.boots
-    number = reading.boot or 0
-    if boots and boots[-1].boot == number:
-        boot = boots[-1]
+def _time_of(ts_ms: int | None, times: Times) -> tuple[Trust, int]:
+    """Where the device's clock cannot be right, the time of receipt stands for its time."""
+    if ts_ms is None:
+        return Trust.UNSET, times.now_ms
+    if ts_ms > times.latest_ms:
+        return Trust.AHEAD, times.now_ms
+    if ts_ms < EPOCH_MS_MIN:
+        return Trust.BEHIND, times.now_ms
+    return Trust.DEVICE, ts_ms
+
+
+def _is_new(device: Device, reading: Reading, trusted: bool, event_ms: int, now_ms: int) -> bool:
+    """Numbers tell; content does where there are none, or no time to tell a counter that began
+    again from a repeat.
+    """
+    seq = reading.seq
+    if seq is None or device.digests or not trusted:
+        digest = _digest(reading.body)
+        if _is_known(device, digest, now_ms, lasting=trusted or seq is not None):
+            return False
+        if seq is None or not trusted:
+            _note(device, digest, now_ms)
+    if seq is None:
+        return True
+    number = NO_BOOT if reading.boot is None else reading.boot
+    lives = device.lives
+    if lives and lives[-1].boot == number and lives[-1].since_ms < event_ms:
+        life = lives[-1]
     else:
-        boot = _boot(device, number)
-    run = boot.runs[-1] if boot.runs else None
-    if run is not None and reading.seq == run[1] + 1:
-        run[1] += 1
+        life = _life(device, number, event_ms, now_ms)
+    if _take(device, life, seq):
+        return True
+    if not _began_again(device, number, trusted, event_ms):
         return False
-    if not _in_runs(boot.runs, reading.seq):
-        _add(boot.runs, reading.seq)
-        return False
-    if reading.boot is None and reading.ts_ms is not None and event_ms > device.last_ms:
-        # The counter began again and the device does not count its boots. A repeat would carry
-        # a time that was seen before.
-        boot.runs[:] = [[reading.seq, reading.seq]]
-        device.resets += 1
-        return False
+    device.resets += 1
+    since_ms = min(device.last_ms, event_ms - 1)
+    _enter(device, Life(number, since_ms, now_ms, [[seq, seq]]))
     return True
 
 
-def _boot(device: Device, number: int) -> Boot:
-    for known in device.boots:
-        if known.boot == number:
-            return known
-    boot = Boot(number, [])
-    device.boots.append(boot)
-    device.boots.sort(key=lambda b: b.boot)
-    if len(device.boots) > BOOTS_MAX:
-        del device.boots[0]
-    return boot
+def _began_again(device: Device, number: int, trusted: bool, event_ms: int) -> bool:
+    """Whether a number that was seen before is a new message. A repeat carries a time that was seen
+    before too; without a believable time, only one that counts its starts can be told by number.
+    """
+    return event_ms > device.last_ms if trusted else number == NO_BOOT
 
 
-def _in_runs(runs: list[list[int]], seq: int) -> bool:
-    return any(first <= seq <= last for first, last in runs)
+def _life(device: Device, number: int, event_ms: int, heard_ms: int) -> Life:
+    """The life of this boot that the time falls into. A life that is over stays in its place: the
+    last of all is always the latest of its boot.
+    """
+    lives = sorted((x for x in device.lives if x.boot == number), key=lambda x: x.since_ms)
+    fitting = [x for x in lives if x.since_ms < event_ms]
+    life = fitting[-1] if fitting else Life(number, 0, heard_ms, [])
+    if not lives or life is lives[-1]:
+        if lives:
+            device.lives.remove(life)
+        _enter(device, life)
+    return life
 
 
-def _add(runs: list[list[int]], seq: int) -> None:
-    at = next((i for i, run in enumerate(runs) if run[0] > seq), len(runs))
-    if at and runs[at - 1][1] + 1 == seq:
+def _enter(device: Device, life: Life) -> None:
+    device.lives.append(life)
+    if len(device.lives) > LIVES_MAX:
+        del device.lives[0]
+
+
+def _take(device: Device, life: Life, seq: int) -> bool:
+    """Note a number; False if it was there."""
+    runs = life.runs
+    if runs and runs[-1][1] + 1 == seq:
+        runs[-1][1] = seq
+        return True
+    at = bisect_right(runs, seq, key=itemgetter(0))
+    if at and seq <= runs[at - 1][1]:
+        return False
+    follows = at > 0 and runs[at - 1][1] + 1 == seq
+    precedes = at < len(runs) and runs[at][0] - 1 == seq
+    if follows and precedes:
+        runs[at - 1][1] = runs.pop(at)[1]
+    elif follows:
         runs[at - 1][1] = seq
+    elif precedes:
+        runs[at][0] = seq
     else:
         runs.insert(at, [seq, seq])
-        at += 1
-    if at < len(runs) and runs[at - 1][1] + 1 == runs[at][0]:
-        runs[at - 1][1] = runs[at][1]
-        del runs[at]
+        _bound(device, runs)
+    return True
+
+
+def _bound(device: Device, runs: list[list[int]]) -> None:
+    """Too many holes: the oldest is given up as if it had been filled."""
     if len(runs) > RUNS_MAX:
-        runs[0][1] = runs[1][1]
-        del runs[1]
+        device.given_up += runs[1][0] - runs[0][1] - 1
+        runs[0][1] = runs.pop(1)[1]
 
 
-def _seen_content(device: Device, reading: Reading, now_ms: int) -> bool:
-    digest = int.from_bytes(blake2b(reading.body, digest_size=7).digest(), "big")
-    for known, seen_ms in device.digests:
-        if known == digest and (reading.ts_ms is not None or now_ms - seen_ms <= UNTIMED_REPEAT_MS):
-            return True
-    device.digests.append((digest, now_ms))
+def _digest(body: bytes) -> int:
+    return int.from_bytes(blake2b(body, digest_size=7).digest(), "big")
+
+
+def _is_known(device: Device, digest: int, now_ms: int, *, lasting: bool) -> bool:
+    """`lasting`: the content carries a time or a number, so it never comes again by itself."""
+    seen_ms = device.digests.get(digest)
+    return seen_ms is not None and (lasting or now_ms - seen_ms <= UNTIMED_REPEAT_MS)
+
+
+def _note(device: Device, digest: int, now_ms: int) -> None:
+    device.digests.pop(digest, None)
+    device.digests[digest] = now_ms
     if len(device.digests) > DIGESTS_MAX:
-        del device.digests[0]
-    return False
+        del device.digests[next(iter(device.digests))]

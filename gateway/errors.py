@@ -2,10 +2,9 @@
 
 GatewayError
 ├── ConfigError      refuse to start: a person has to mend a file (carries findings)
-├── StoreError       acknowledge nothing
-│   ├── StoreFull    wait for room, then read the state again and go on
-│   └── StoreBroken  stop: after a failed write to disk nothing in memory can be trusted
-└── Superseded       another gateway took over: stop, do not fight
+└── StoreError       acknowledge nothing
+    ├── StoreFull    wait for room, then read the state again and go on
+    └── StoreBroken  stop: after a failed write to disk nothing in memory can be trusted
 
 Refused messages and refused requests are not here: they are values, counted and kept.
 """
@@ -37,7 +36,3 @@ class StoreFull(StoreError):  # noqa: N818
 
 class StoreBroken(StoreError):  # noqa: N818
     """The disk failed, or the file is not ours to use."""
-
-
-class Superseded(GatewayError):  # noqa: N818
-    """A second client with our identity is connected to the broker."""

@@ -1,4 +1,4 @@
-"""Incidents: a fault episode from its firing to one request, and to its end (rules.md section 3).
+"""Incidents: a fault episode from its firing to one request, and to its end.
 
 Pure. One incident per rule, subject and episode, for ever: the episode counts up only when the one
 before has ended. An incident waits (held) until late samples and a parent fault can no longer
@@ -38,7 +38,12 @@ class Why(StrEnum):
     CLEARING = "it may be clearing"
     OVER_BEFORE_DUE = "it cleared before it was due"
     LATE_SAMPLE = "a late sample showed that it never fired"
+    CORRECTED = "a late sample moved its beginning"
+    GOES_ON = "a late sample showed that it goes on"
     CLEARED = "the sensor shows it clear"
+
+
+ENDED_MAX = 1000  # ended incidents remembered: a late sample may show that one goes on
 
 
 class Incident(msgspec.Struct, array_like=True):
@@ -79,6 +84,11 @@ class Neighbourhood(NamedTuple):
     """(subject, rule) -> phase."""
     parent_of: Callable[[str], str | None]
     """subject -> the subject that a parent rule would be about (a lamp's circuit)."""
+    seen_ms: Callable[[str], int]
+    """subject -> its last sample."""
+
+
+_Key = tuple[str, str]
 
 
 class Book:
@@ -86,34 +96,50 @@ class Book:
 
     def __init__(self, world: Neighbourhood) -> None:
         self._world = world
-        self._open: dict[tuple[str, str], Incident] = {}
+        self._open: dict[_Key, Incident] = {}
         self._held: dict[int, Incident] = {}
-        self._children: dict[int, set[tuple[str, str]]] = {}
-        self._episodes: dict[tuple[str, str], int] = {}
+        self._children: dict[int, set[_Key]] = {}
+        self._ended: dict[_Key, Incident] = {}
+        self._episodes: dict[_Key, int] = {}
         self._last_id = 0
 
-    def restore(
-        self, rows: Iterable[Incident], episodes: Mapping[tuple[str, str], int], last_id: int
-    ) -> None:
-        """Take up the open incidents after a start."""
+    def restore(self, rows: Iterable[Incident], episodes: Mapping[_Key, int], last_id: int) -> None:
+        """Take up the incidents that are open, and those that ended last, after a start. A child
+        whose parent is not there any more (its rule was taken out) is judged again.
+        """
         self._episodes.update(episodes)
         self._last_id = last_id
-        for incident in rows:
+        incidents = list(rows)
+        open_ids = {incident.id for incident in incidents if incident.cleared_ms is None}
+        for incident in incidents:
+            if incident.cleared_ms is not None:
+                self._remember(incident)
+                continue
+            if incident.state is State.ABSORBED and incident.parent not in open_ids:
+                incident.state, incident.why = State.HELD, Why.PARENT_GONE
+                incident.parent = None
             self._keep(incident)
 
     def open_incidents(self) -> Iterable[Incident]:
         return self._open.values()
 
     def apply(self, transition: Transition, now_ms: int) -> list[Step]:
-        """A rule changed its phase: open, end or withdraw. `now_ms` is the engine's time."""
-        key = (transition.rule, transition.subject)
-        known = self._open.get(key)
+        """A rule changed its phase: open, correct, end or withdraw. `now_ms` is the engine's time;
+        what is held waits from then on, since after an outage others may still have to report.
+        """
+        before, after = transition.before, transition.after
+        known = self._open.get((transition.rule, transition.subject))
         if transition.withdrawn:
             return self._withdraw(known, now_ms) if known else []
-        if transition.before is Phase.PENDING and transition.after is Phase.FIRING and not known:
-            return [self._open_new(transition, now_ms)]
-        if transition.before is Phase.CLEARING and transition.after is Phase.OK and known:
-            return self._clear(known, transition.at_ms)
+        if known is None:
+            if before is Phase.PENDING and after is Phase.FIRING:
+                return [self._fire(transition, now_ms)]
+            if before is Phase.OK and after in (Phase.FIRING, Phase.CLEARING):
+                return [self._go_on(transition, now_ms)]
+        elif before is Phase.PENDING and after is Phase.FIRING:
+            return self._correct(known, transition, now_ms)
+        elif before is Phase.CLEARING and after is Phase.OK:
+            return self._clear(known, transition.at_ms, now_ms)
         return []
 
     def due(self, now_ms: int) -> list[Step]:
@@ -126,52 +152,104 @@ class Book:
                     steps.append(step)
         return steps
 
-    # -- the parts ----------------------------------------------------------------------------
+    # -- beginnings ---------------------------------------------------------------------------
+
+    def _fire(self, transition: Transition, now_ms: int) -> Step:
+        """A new episode; or the one before after all, if only a late sample had withdrawn it."""
+        ended = self._same_episode(transition)
+        if ended is not None and ended.why == Why.LATE_SAMPLE:
+            return self._take_up(ended, transition, now_ms)
+        return self._open_new(transition, now_ms)
+
+    def _go_on(self, transition: Transition, now_ms: int) -> Step:
+        """The end that was told did not happen."""
+        ended = self._same_episode(transition)
+        if ended is not None:
+            return self._take_up(ended, transition, now_ms)
+        return self._open_new(transition, now_ms)
+
+    def _same_episode(self, transition: Transition) -> Incident | None:
+        ended = self._ended.get((transition.rule, transition.subject))
+        if ended is None or ended.cleared_ms is None or ended.cleared_ms < transition.at_ms:
+            return None
+        return ended
 
     def _open_new(self, transition: Transition, now_ms: int) -> Step:
         key = (transition.rule, transition.subject)
-        rule = self._world.rule(transition.rule)
         episode = self._episodes.get(key, 0) + 1
         self._episodes[key] = episode
         self._last_id += 1
-        wait_ms = 0 if rule.monotone else rule.lateness_ms
         incident = Incident(
             id=self._last_id,
             rule=transition.rule,
             subject=transition.subject,
             episode=episode,
             state=State.HELD,
-            started_ms=transition.started_ms,
-            fired_ms=transition.at_ms,
-            due_ms=transition.at_ms + max(wait_ms, rule.hold_ms),
-            values={k: v for k, v in transition.values.items() if isinstance(v, bool | float)},
+            started_ms=0,
+            fired_ms=0,
+            due_ms=0,
+            values={},
         )
+        return self._begin(incident, transition, now_ms, Why.FIRED)
+
+    def _take_up(self, ended: Incident, transition: Transition, now_ms: int) -> Step:
+        """Open an incident again. Nothing is asked of the city a second time."""
+        del self._ended[ended.rule, ended.subject]
+        ended.cleared_ms = ended.parent = None
+        if ended.state in (State.QUEUED, State.NOTED):
+            ended.why = Why.GOES_ON
+            self._keep(ended)
+            return Step(ended, now_ms, Why.GOES_ON)
+        return self._begin(ended, transition, now_ms, Why.GOES_ON)
+
+    def _begin(self, incident: Incident, transition: Transition, now_ms: int, why: Why) -> Step:
+        rule = self._world.rule(incident.rule)
+        incident.state, incident.why = State.HELD, why
+        _describe(incident, transition)
+        incident.due_ms = max(incident.fired_ms, now_ms) + _wait_ms(rule)
         if rule.file is None:
             incident.state, incident.why = State.NOTED, Why.NO_FILING
-        elif rule.file.urgent or (wait_ms == 0 and rule.hold_ms == 0):
+        elif rule.file.urgent or _wait_ms(rule) == 0:
             incident.state = State.QUEUED
-            incident.why = Why.URGENT if rule.file.urgent else Why.FIRED
+            incident.why = Why.URGENT if rule.file.urgent else why
         self._keep(incident)
         return Step(incident, now_ms, Why(incident.why), incident.state is State.QUEUED)
+
+    def _correct(self, known: Incident, transition: Transition, now_ms: int) -> list[Step]:
+        """It is open, and fired at another time than was told."""
+        if known.state is not State.HELD:
+            return []
+        _describe(known, transition)
+        return [Step(known, now_ms, Why.CORRECTED)]
+
+    # -- decisions ----------------------------------------------------------------------------
 
     def _decide(self, incident: Incident, now_ms: int) -> Step | None:
         phase = self._world.phase(incident.subject, incident.rule)
         if phase is Phase.CLEARING:
             return None  # it is either over soon, or true again
         parent = self._parent(incident)
-        if parent is Phase.PENDING:
+        if parent is Phase.PENDING or not self._was_seen_since(incident, now_ms):
             return None
         del self._held[incident.id]
         if isinstance(parent, Incident):
-            incident.state, incident.parent, incident.why = (
-                State.ABSORBED,
-                parent.id,
-                Why.EXPLAINED,
-            )
+            incident.state, incident.why = State.ABSORBED, Why.EXPLAINED
+            incident.parent = parent.id
             self._children.setdefault(parent.id, set()).add((incident.rule, incident.subject))
             return Step(incident, now_ms, Why.EXPLAINED)
         incident.state, incident.why = State.QUEUED, Why.STOOD
         return Step(incident, now_ms, Why.STOOD, queue=True)
+
+    def _was_seen_since(self, incident: Incident, now_ms: int) -> bool:
+        """After its parent has ended, a child is judged by what it says itself since then; one that
+        stays silent for so long that it is blind is taken at its last word.
+        """
+        if incident.why != Why.PARENT_GONE:
+            return True
+        rule = self._world.rule(incident.rule)
+        ended_ms = incident.due_ms - _wait_ms(rule)
+        seen = self._world.seen_ms(incident.subject) >= ended_ms
+        return seen or now_ms - ended_ms >= (rule.blind_after_ms or rule.gap_ms_max)
 
     def _parent(self, incident: Incident) -> Incident | Phase | None:
         """The open parent fault that explains this one; PENDING while that is being judged."""
@@ -187,34 +265,41 @@ class Book:
             pending = pending or self._world.phase(subject, parent_rule) is Phase.PENDING
         return Phase.PENDING if pending else None
 
-    def _clear(self, incident: Incident, at_ms: int) -> list[Step]:
-        incident.cleared_ms = at_ms
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _clear(self, incident: Incident, at_ms: int, now_ms: int) -> list[Step]:
         why = Why.CLEARED
         if incident.state is State.HELD:
             incident.state, why = State.WITHDRAWN, Why.OVER_BEFORE_DUE
-        incident.why = why
-        self._forget(incident)
-        return [Step(incident, at_ms, why), *self._release(incident, at_ms)]
+        return self._end(incident, max(at_ms, incident.fired_ms), now_ms, why)
 
     def _withdraw(self, incident: Incident, now_ms: int) -> list[Step]:
-        incident.state, incident.why = State.WITHDRAWN, Why.LATE_SAMPLE
-        incident.cleared_ms = now_ms
-        self._forget(incident)
-        return [Step(incident, now_ms, Why.LATE_SAMPLE), *self._release(incident, now_ms)]
+        if incident.state is not State.QUEUED:  # what was asked of the city cannot be unsaid
+            incident.state = State.WITHDRAWN
+        return self._end(incident, now_ms, now_ms, Why.LATE_SAMPLE)
+
+    def _end(self, incident: Incident, at_ms: int, now_ms: int, why: Why) -> list[Step]:
+        incident.cleared_ms, incident.why = at_ms, why
+        key = (incident.rule, incident.subject)
+        del self._open[key]
+        self._held.pop(incident.id, None)
+        if incident.parent is not None:
+            self._children.get(incident.parent, set()).discard(key)
+        self._remember(incident)
+        return [Step(incident, at_ms, why), *self._release(incident, max(at_ms, now_ms))]
 
     def _release(self, parent: Incident, at_ms: int) -> list[Step]:
         """A parent ended: each of its children is judged from its own state again."""
         steps = []
         for key in sorted(self._children.pop(parent.id, ())):
-            child = self._open.get(key)
-            if child is None or child.state is not State.ABSORBED:
-                continue
-            rule = self._world.rule(child.rule)
-            child.state, child.why = State.HELD, Why.PARENT_GONE
-            child.due_ms = at_ms + max(rule.lateness_ms, rule.hold_ms)
+            child = self._open[key]
+            child.state, child.why, child.parent = State.HELD, Why.PARENT_GONE, None
+            child.due_ms = at_ms + _wait_ms(self._world.rule(child.rule))
             self._held[child.id] = child
             steps.append(Step(child, at_ms, Why.PARENT_GONE))
         return steps
+
+    # -- the shelves --------------------------------------------------------------------------
 
     def _keep(self, incident: Incident) -> None:
         key = (incident.rule, incident.subject)
@@ -224,11 +309,22 @@ class Book:
         elif incident.state is State.ABSORBED and incident.parent is not None:
             self._children.setdefault(incident.parent, set()).add(key)
 
-    def _forget(self, incident: Incident) -> None:
-        del self._open[incident.rule, incident.subject]
-        self._held.pop(incident.id, None)
-        if incident.parent is not None:
-            self._children.get(incident.parent, set()).discard((incident.rule, incident.subject))
+    def _remember(self, incident: Incident) -> None:
+        key = (incident.rule, incident.subject)
+        self._ended.pop(key, None)
+        self._ended[key] = incident
+        if len(self._ended) > ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+
+
+def _describe(incident: Incident, transition: Transition) -> None:
+    incident.started_ms, incident.fired_ms = transition.started_ms, transition.at_ms
+    incident.values = {k: v for k, v in transition.values.items() if isinstance(v, bool | float)}
+
+
+def _wait_ms(rule: Rule) -> int:
+    """Until late samples, and a parent fault, can no longer change the picture."""
+    return max(0 if rule.monotone else rule.lateness_ms, rule.hold_ms)
 
 
 def key_of(installation: str, incident: Incident) -> str:

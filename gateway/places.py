@@ -1,14 +1,14 @@
-"""Places: where on the road something is felt that has no asset id (rules.md section 4.2).
+"""Places: where on the road something is felt that has no asset id.
 
-Pure. Hits of moving devices within a radius are one place; a place counts distinct passes, and
+Pure. Hits of moving devices near each other are one place; a place counts distinct passes, and
 passes that felt nothing since. What rules see are readings of the place itself (kind `place`), so
-corroboration is an ordinary rule. One spot is one place: a hit near a place that has already fired
-belongs to it even somewhat further out, since a second request for one hole is worse than a
-widened one.
+corroboration is an ordinary rule. One spot is one place, in whatever order its passes come: a hit
+belongs to a place within twice the radius, first of all to one that has fired, since a second
+request for one hole is worse than a widened one.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -16,27 +16,44 @@ from rules.rule import PlaceShape
 
 EARTH_M_PER_DEG = 111_195.0  # mean sphere, IUGG radius 6371.0088 km
 PASSES_MAX = 64  # passes remembered per place: more than any quorum
+REACH = 2.0  # radii within which a hit belongs to a place: eight sigma of GPS between two passes
+CELL = 1.01 * REACH  # radii: a little more, since a degree of longitude varies within a cell
 
 
 class Pass(msgspec.Struct, array_like=True):
-    """One drive of one device over a place."""
+    """One drive of one device over a place, from its first to its last message there."""
 
     device: str
-    ts_ms: int
+    first_ms: int
+    last_ms: int
     hit: bool
 
 
 class Place(msgspec.Struct, array_like=True):
-    """A spot on the road. `lat`, `lon`: mean position of its hits."""
+    """A spot on the road. `lat`, `lon`: mean position of its `hits`; `passes` by time."""
 
     id: str
     rule: str
     lat: float
     lon: float
-    hits: int
-    peak_ms2: float
-    fired: bool
-    passes: list[Pass]
+    hits: int = 0
+    peak_ms2: float = 0.0
+    fired: bool = False
+    passes: list[Pass] = []
+
+    def reading(self, window_ms: int) -> dict[str, float]:
+        """What rules see of it: passes with a hit within the window, clean ones since the last."""
+        if not self.passes:
+            return {"passes": 0.0, "clean_passes": 0.0, "peak_ms2": self.peak_ms2}
+        horizon_ms = max(p.last_ms for p in self.passes) - window_ms
+        hits = [p for p in self.passes if p.hit and p.last_ms >= horizon_ms]
+        hit_ms = max((p.last_ms for p in hits), default=0)
+        clean = sum(not p.hit and p.first_ms > hit_ms for p in self.passes)
+        return {
+            "passes": float(len(hits)),
+            "clean_passes": float(clean),
+            "peak_ms2": self.peak_ms2,
+        }
 
 
 class Observation(msgspec.Struct):
@@ -55,7 +72,7 @@ _decode = msgspec.msgpack.Decoder(Place).decode
 
 
 class Places:
-    """All places of all rules, found by cells of about the search radius."""
+    """All places of all rules, found by cells of about the reach of a hit."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Place] = {}
@@ -74,15 +91,14 @@ class Places:
             if not seen.hit:
                 return None
             place = self._found(rule, shape, seen)
-        elif not self._passed(place, shape, seen):
+        if seen.hit:
+            self._move(place, shape, seen)
+            place.peak_ms2 = max(place.peak_ms2, seen.peak_ms2)
+            self._dirty[place.id] = place
+        if not _note_pass(place, shape, seen):
             return None
         self._dirty[place.id] = place
-        horizon_ms = seen.ts_ms - shape.window_ms
-        hits = [p for p in place.passes if p.hit and p.ts_ms >= horizon_ms]
-        last_ms = max((p.ts_ms for p in hits), default=0)
-        clean = sum(1 for p in place.passes if not p.hit and p.ts_ms > last_ms)
-        reading = {"passes": float(len(hits)), "clean_passes": float(clean)}
-        return place, reading | {"peak_ms2": place.peak_ms2}
+        return place, place.reading(shape.window_ms)
 
     def get(self, place_id: str) -> Place | None:
         return self._by_id.get(place_id)
@@ -90,8 +106,10 @@ class Places:
     def mark_fired(self, place_id: str, *, fired: bool) -> None:
         place = self._by_id[place_id]
         place.fired = fired
-        if not fired:
-            place.passes.clear()  # repaired: what was felt before speaks for nothing any more
+        if not fired:  # repaired: what was felt before speaks for nothing any more
+            place.passes.clear()
+            place.hits = 0
+            place.peak_ms2 = 0.0
         self._dirty[place_id] = place
 
     def take_dirty(self) -> list[tuple[str, bytes]]:
@@ -99,7 +117,7 @@ class Places:
         self._dirty.clear()
         return rows
 
-    def restore(self, blobs: Iterable[bytes], shapes: dict[str, PlaceShape]) -> list[Place]:
+    def restore(self, blobs: Iterable[bytes], shapes: Mapping[str, PlaceShape]) -> list[Place]:
         """Take up saved places; those of rules that are gone are left out."""
         for blob in blobs:
             place = _decode(blob)
@@ -107,29 +125,54 @@ class Places:
                 self._put(place, shapes[place.rule])
         return list(self._by_id.values())
 
+    def forget(self, oldest_ms: int) -> list[str]:
+        """Drop places that have not fired and that nothing passed since `oldest_ms`; their ids."""
+        gone = [
+            place
+            for place in self._by_id.values()
+            if not place.fired and all(p.last_ms < oldest_ms for p in place.passes)
+        ]
+        for place in gone:
+            del self._by_id[place.id]
+            self._dirty.pop(place.id, None)
+        ids = {place.id for place in gone}
+        for key, places in list(self._cells.items()):
+            self._cells[key] = [place for place in places if place.id not in ids]
+            if not self._cells[key]:
+                del self._cells[key]
+        return sorted(ids)
+
     def _nearest(self, rule: str, shape: PlaceShape, seen: Observation) -> Place | None:
-        near = [
+        """A hit goes to what has fired, then to what is within the radius, then to what has most
+        hits: of two places that noise made of one spot, one takes all. A pass without a hit tells
+        only of what lies within the radius.
+        """
+        reach_m = shape.radius_m * (REACH if seen.hit else 1.0)
+        around = [
             (metres(place.lat, place.lon, seen.lat, seen.lon), place)
             for place in self._around(rule, shape, seen.lat, seen.lon)
         ]
-        reach_m = shape.radius_m * 2 if seen.hit else shape.radius_m
-        within = [
-            (distance_m, place)
-            for distance_m, place in near
-            if distance_m <= (reach_m if place.fired else shape.radius_m)
-        ]
-        return min(within, key=lambda item: (not item[1].fired, item[0]))[1] if within else None
+        within = [(distance_m, place) for distance_m, place in around if distance_m <= reach_m]
+        if not within:
+            return None
+        return min(
+            within,
+            key=lambda item: (
+                not item[1].fired,
+                item[0] > shape.radius_m,
+                -item[1].hits,
+                item[0],
+                item[1].id,
+            ),
+        )[1]
 
     def _around(self, rule: str, shape: PlaceShape, lat: float, lon: float) -> Iterable[Place]:
-        row, column = _cell(shape, lat, lon)
-        for r in (row - 1, row, row + 1):
-            for c in (column - 1, column, column + 1):
-                yield from self._cells.get((rule, r, c), ())
+        for row, column in _neighbours(shape, lat, lon):
+            yield from self._cells.get((rule, row, column), ())
 
     def _found(self, rule: str, shape: PlaceShape, seen: Observation) -> Place:
         name = f"place:{rule}:{seen.lat:.5f},{seen.lon:.5f}:{seen.ts_ms}"
-        first = [Pass(seen.device, seen.ts_ms, True)]  # noqa: FBT003
-        place = Place(name, rule, seen.lat, seen.lon, 1, seen.peak_ms2, False, first)  # noqa: FBT003
+        place = Place(name, rule, seen.lat, seen.lon)
         self._put(place, shape)
         return place
 
@@ -138,43 +181,82 @@ class Places:
         key = (place.rule, *_cell(shape, place.lat, place.lon))
         self._cells.setdefault(key, []).append(place)
 
-    def _passed(self, place: Place, shape: PlaceShape, seen: Observation) -> bool:
-        """Note a pass; False if it is one that is known already."""
-        if seen.hit:
-            self._move(place, shape, seen)
-            place.peak_ms2 = max(place.peak_ms2, seen.peak_ms2)
-        for known in reversed(place.passes):
-            if known.device == seen.device and abs(known.ts_ms - seen.ts_ms) < shape.pass_gap_ms:
-                if seen.hit and not known.hit:
-                    known.hit = True
-                    return True
-                return False
-        place.passes.append(Pass(seen.device, seen.ts_ms, seen.hit))
-        if len(place.passes) > PASSES_MAX:
-            del place.passes[0]
-        return True
-
     def _move(self, place: Place, shape: PlaceShape, seen: Observation) -> None:
-        before = _cell(shape, place.lat, place.lon)
+        """The place stands at the mean of its hits."""
+        before = (place.rule, *_cell(shape, place.lat, place.lon))
         place.hits += 1
         place.lat += (seen.lat - place.lat) / place.hits
-        place.lon += (seen.lon - place.lon) / place.hits
-        after = _cell(shape, place.lat, place.lon)
+        place.lon = _turn(place.lon + _turn(seen.lon - place.lon) / place.hits)
+        after = (place.rule, *_cell(shape, place.lat, place.lon))
         if after != before:
-            self._cells[(place.rule, *before)].remove(place)
-            self._cells.setdefault((place.rule, *after), []).append(place)
+            self._cells[before].remove(place)
+            if not self._cells[before]:
+                del self._cells[before]
+            self._cells.setdefault(after, []).append(place)
+
+
+def _note_pass(place: Place, shape: PlaceShape, seen: Observation) -> bool:
+    """Messages of one device closer in time than the gap are one pass, in whatever order they come;
+    it is a hit if any of them is. False if nothing changed that rules can see.
+    """
+    same = [
+        p
+        for p in place.passes
+        if p.device == seen.device
+        and p.first_ms - shape.pass_gap_ms < seen.ts_ms < p.last_ms + shape.pass_gap_ms
+    ]
+    one = Pass(
+        seen.device,
+        min([seen.ts_ms, *(p.first_ms for p in same)]),
+        max([seen.ts_ms, *(p.last_ms for p in same)]),
+        seen.hit or any(p.hit for p in same),
+    )
+    rest = [p for p in place.passes if p not in same]
+    place.passes = sorted([*rest, one], key=lambda p: (p.last_ms, p.device))[-PASSES_MAX:]
+    return len(same) != 1 or one.hit != same[0].hit
 
 
 def metres(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
     """Distance in metres, flat earth: exact to a millimetre over a few hundred metres."""
     north = (lat_b - lat_a) * EARTH_M_PER_DEG
-    turn = (lon_b - lon_a + 540.0) % 360.0 - 180.0
-    east = turn * EARTH_M_PER_DEG * math.cos(math.radians((lat_a + lat_b) / 2))
+    east = _turn(lon_b - lon_a) * EARTH_M_PER_DEG * math.cos(math.radians((lat_a + lat_b) / 2))
     return math.hypot(north, east)
 
 
+def _turn(degrees: float) -> float:
+    """The same direction within -180 to 180."""
+    return (degrees + 540.0) % 360.0 - 180.0
+
+
+def _row(shape: PlaceShape, lat: float) -> int:
+    return math.floor(lat * EARTH_M_PER_DEG / (CELL * shape.radius_m))
+
+
+def _columns(shape: PlaceShape, row: int) -> int:
+    """Cells in a row around the earth, each at least as wide as high."""
+    cell_deg = CELL * shape.radius_m / EARTH_M_PER_DEG
+    polewards_deg = max(abs(row), abs(row + 1)) * cell_deg
+    narrowing = math.cos(math.radians(min(90.0, polewards_deg)))
+    return max(1, math.floor(360.0 * narrowing / cell_deg))
+
+
+def _column(lon: float, columns: int) -> int:
+    return math.floor((lon + 180.0) / 360.0 * columns) % columns
+
+
 def _cell(shape: PlaceShape, lat: float, lon: float) -> tuple[int, int]:
-    """Cells at least twice the radius wide, so that a search of nine finds all within it."""
-    size_deg = 2 * shape.radius_m / EARTH_M_PER_DEG
-    narrowing = max(0.01, math.cos(math.radians(round(lat))))
-    return math.floor(lat / size_deg), math.floor(lon * narrowing / size_deg)
+    row = _row(shape, lat)
+    return row, _column(lon, _columns(shape, row))
+
+
+def _neighbours(shape: PlaceShape, lat: float, lon: float) -> set[tuple[int, int]]:
+    """The cells that can hold anything within reach: cells are as wide as that, each row has its
+    own number of them, and the last is beside the first.
+    """
+    row = _row(shape, lat)
+    found = set()
+    for near in (row - 1, row, row + 1):
+        columns = _columns(shape, near)
+        column = _column(lon, columns)
+        found |= {(near, (column + step) % columns) for step in (-1, 0, 1)}
+    return found

@@ -96,12 +96,12 @@ def _number(text: str) -> _Fault | None:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Any:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    seen: set[str] = set()
-    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return _Fault(Reason.DUPLICATE_KEY, twice)
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            return _Fault(Reason.DUPLICATE_KEY, key)
+        found[key] = value
+    return found
 
 
 def _find_fault(tree: Any, path: str, depth: int) -> Refusal | None:

@@ -1,8 +1,9 @@
 """What devices are told: how far their messages are on disk, and what was wrong with others.
 
-Pure but for its own memory of what was said when. Replies are a service to the device maker, never
-a place where something is kept: losing one loses nothing, since acknowledgements are repeated with
-the next batch and every refusal is in the store.
+Pure but for its own memory of what was said when. Only ever told of effects that are on disk. A
+device hears at once, then at most twice a second; the last word is never held back for good.
+Replies are a service to the device maker, never a place where something is kept: losing one loses
+nothing, since the next acknowledgement says the same and every refusal is in the store.
 """
 
 import base64
@@ -15,6 +16,7 @@ from gateway.core import Effects, StoredRefusal, rfc3339
 from gateway.devices import Device
 
 DEAD_LETTER_EVERY_MS = 60_000  # per device and reason: a flood of bad messages is one per minute
+ACK_EVERY_MS = 500  # per device: one that sends a backlog needs no word for each batch of it
 SPOKEN_MAX = 10_000  # devices and reasons remembered
 
 _encode = msgspec.json.Encoder().encode
@@ -25,20 +27,51 @@ class Reply(NamedTuple):
     payload: bytes
 
 
+class _Reached(NamedTuple):
+    zone: str
+    kind: str
+    boot: int | None
+    upto: int
+
+
 class Replies:
-    """Acknowledgements and dead letters for the effects of a batch that is on disk."""
+    """Acknowledgements and dead letters. Both methods yield what is to be published now."""
 
     def __init__(self, *, device_acks: bool) -> None:
         self._device_acks = device_acks
+        self._acked: dict[str, int] = {}
+        """When a device was last told, oldest first; only those told within ACK_EVERY_MS."""
+        self._unsaid: dict[str, _Reached] = {}
+        """What a device is to be told once that has passed."""
         self._spoken: dict[tuple[str, str], tuple[int, int]] = {}
 
     def to(self, effects: Effects, now_ms: int) -> Iterator[Reply]:
+        """For the effects of a batch that is on disk."""
         if self._device_acks:
-            yield from _acknowledgements(effects.devices, now_ms)
+            self._note(effects.devices)
+            yield from self.due(now_ms)
         for refusal in effects.refusals:
             letter = self._dead_letter(refusal)
             if letter is not None:
                 yield letter
+
+    def due(self, now_ms: int) -> Iterator[Reply]:
+        """What had to wait and need not any longer."""
+        for name, at_ms in list(self._acked.items()):
+            if 0 <= now_ms - at_ms < ACK_EVERY_MS:
+                break
+            del self._acked[name]  # long ago, or the clock was set back
+        ready = [name for name in self._unsaid if name not in self._acked]
+        for name in ready:
+            self._acked[name] = now_ms
+            yield _acknowledgement(name, self._unsaid.pop(name), now_ms)
+
+    def _note(self, devices: Mapping[str, Device]) -> None:
+        """What they have reached is written down now: the record runs ahead of the disk."""
+        for device in devices.values():
+            reached = device.acknowledged()
+            if reached is not None:
+                self._unsaid[device.name] = _Reached(device.zone, device.kind, *reached)
 
     def _dead_letter(self, refusal: StoredRefusal) -> Reply | None:
         """The letter, with how many of the kind it stands for; None if one went out just now."""
@@ -64,12 +97,7 @@ class Replies:
         return Reply(f"city/v1/dead-letter/native/{device}", _encode(body))
 
 
-def _acknowledgements(devices: Mapping[str, Device], now_ms: int) -> Iterator[Reply]:
-    for device in devices.values():
-        reached = device.acknowledged()
-        if reached is None:
-            continue
-        boot, upto = reached
-        topic = f"city/v1/{device.zone}/{device.kind}/{device.name}/ack"
-        body = {"boot": boot, "upto": upto, "server_time": rfc3339(now_ms)}
-        yield Reply(topic, _encode(body))
+def _acknowledgement(device: str, reached: _Reached, now_ms: int) -> Reply:
+    topic = f"city/v1/{reached.zone}/{reached.kind}/{device}/ack"
+    body = {"boot": reached.boot, "upto": reached.upto, "server_time": rfc3339(now_ms)}
+    return Reply(topic, _encode(body))

@@ -1,19 +1,21 @@
-"""What is on disk: SQLite, one file, one writer. All SQL of the gateway is here.
+"""What is on disk: SQLite, one file, one writer.
 
-Owns the schema and its migrations. A batch's effects are one transaction; when `commit` returns
-they survive a crash of the process, the machine and the power (WAL with synchronous=FULL, checked
-at start). When it raises, nothing of the batch is in effect. A full disk is told apart from a
-broken one: the first may pass, after the second nothing may be trusted. Open incidents and unfiled
-requests are never deleted; readings, refusals and journal lines are, by age and size.
+All SQL of the gateway is here, in `schema` (the tables) and in `ledger` (the books, from beside).
+A batch's effects are one transaction; when `commit` returns they survive a crash of the process,
+the machine and the power (WAL with synchronous=FULL, checked at start). When it raises, nothing of
+the batch is in effect. A full disk is told apart from a broken one: the first may pass, after the
+second nothing may be trusted. Incidents and requests are never deleted; readings, refusals and
+journal lines are, by age and size.
 """
 
 import fcntl
 import json
 import os
 import secrets
+import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +28,7 @@ from gateway.core import Effects, HistoryReading, Saved
 from gateway.errors import StoreBroken, StoreFull
 from gateway.incidents import Incident
 from gateway.outbox import AHEAD_MS_MAX, Row, RowChangedError, ServiceRequest, State
+from gateway.schema import MIGRATIONS
 
 BALLAST_BYTES = 64 * 1024 * 1024  # given up when the disk is full, so that recovery has room
 REFUSALS_MAX = 100_000
@@ -33,46 +36,6 @@ JOURNAL_DAYS = 400  # over a year: a request may be disputed long after it was f
 PRUNE_ROWS = 5_000  # per call: the writer is never away for long
 BUSY_TIMEOUT_S = 10.0
 WAL_BYTES_MAX = 64 * 1024 * 1024
-
-MIGRATIONS: Sequence[str] = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE readings (
-        id INTEGER PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, zone TEXT NOT NULL,
-        asset_id TEXT, ts_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
-        verdict TEXT NOT NULL, body BLOB NOT NULL);
-    CREATE TABLE refusals (
-        id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL,
-        device TEXT NOT NULL, reason TEXT NOT NULL, path TEXT NOT NULL, message TEXT NOT NULL,
-        hint TEXT NOT NULL, size INTEGER NOT NULL, payload BLOB NOT NULL);
-    CREATE TABLE devices (device TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE states (subject TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE places (place TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE incidents (
-        id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject TEXT NOT NULL,
-        episode INTEGER NOT NULL, state TEXT NOT NULL, started_ms INTEGER NOT NULL,
-        fired_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, vals TEXT NOT NULL,
-        parent INTEGER, cleared_ms INTEGER, why TEXT NOT NULL,
-        UNIQUE (rule, subject, episode));
-    CREATE INDEX incidents_open ON incidents (id) WHERE cleared_ms IS NULL;
-    CREATE TABLE outbox (
-        reference TEXT PRIMARY KEY, incident_id INTEGER NOT NULL UNIQUE REFERENCES incidents (id),
-        service TEXT NOT NULL, request TEXT NOT NULL, created_ms INTEGER NOT NULL,
-        state TEXT NOT NULL, attempts INTEGER NOT NULL, next_ms INTEGER NOT NULL,
-        first_sent_ms INTEGER, last_sent_ms INTEGER, absent_reads INTEGER NOT NULL,
-        last_absent_ms INTEGER, looks INTEGER NOT NULL, request_id TEXT, token TEXT,
-        reason TEXT NOT NULL) WITHOUT ROWID;
-    CREATE INDEX outbox_due ON outbox (next_ms)
-        WHERE state IN ('ready', 'sending', 'uncertain', 'tokened');
-    CREATE TABLE journal (
-        id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, tick_ms INTEGER NOT NULL,
-        subject TEXT NOT NULL, rule TEXT NOT NULL, incident INTEGER, before TEXT NOT NULL,
-        after TEXT NOT NULL, cause TEXT NOT NULL, reading INTEGER);
-    CREATE TABLE deliveries (
-        id INTEGER PRIMARY KEY, reference TEXT NOT NULL, at_ms INTEGER NOT NULL,
-        before TEXT NOT NULL, event TEXT NOT NULL, after TEXT NOT NULL, reason TEXT NOT NULL);
-    """,
-)
 
 ROW_COLUMNS = (
     "reference, incident_id, service, request, created_ms, state, attempts, next_ms, "
@@ -84,24 +47,37 @@ _MOVING = ("ready", "sending", "uncertain", "tokened")
 class Store:
     """The open database. Safe to share between threads: one transaction at a time."""
 
-    def __init__(self, folder: Path, *, size_mb_max: int | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
+        """StoreBroken: the folder is in use, or the file is not ours to use. StoreFull: no room."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = folder / "sense311.db"
-        self._folder = folder
+        self._ballast = folder / "ballast"
         self._lock = threading.RLock()
+        self._reader_lock = threading.RLock()
         self._own = _claim(folder)
+        opened: list[sqlite3.Connection] = []
         try:
-            self._db = _connect(self.path)
-            _assert_durable(self._db)
-            _migrate(self._db)
-            self._reader = _connect(self.path)
-            self._reader_lock = threading.Lock()
-        except sqlite3.Error as error:
-            raise StoreBroken(f"{self.path}: {error}") from error
-        if size_mb_max is not None:
-            pages = size_mb_max * 1024 * 1024 // self._pragma("page_size")
-            self._db.execute(f"PRAGMA max_page_count = {pages}")
+            with self._told():
+                self._db = self._open(opened)
+                self._reader = _connect(self.path, opened)
+        except BaseException:
+            for db in opened:
+                db.close()
+            self._own.close()
+            raise
         self._keep_ballast()
+
+    def _open(self, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+        """The writer. A disk that is full at the start gets the ballast's room."""
+        db = _connect(self.path, opened)
+        try:
+            _migrate(db)
+        except sqlite3.Error as error:
+            if not _is_full(error):
+                raise
+            self._ballast.unlink(missing_ok=True)
+            _migrate(db)
+        return db
 
     def close(self) -> None:
         with self._lock:
@@ -156,8 +132,7 @@ class Store:
 
     def load(self) -> Saved:
         """The world as it was when the last transaction ended."""
-        with self._lock:
-            db = self._db
+        with self._reading() as db:
             meta = dict(db.execute("SELECT key, value FROM meta"))
             incidents = db.execute("SELECT * FROM incidents WHERE cleared_ms IS NULL ORDER BY id")
             return Saved(
@@ -186,7 +161,8 @@ class Store:
 
     def outbox_due(self, now_ms: int, limit: int) -> list[Row]:
         """Rows to look at now, oldest first; also those put off further than any pause, by a clock
-        that was set back since."""
+        that was set back since.
+        """
         return self.outbox_rows(
             f"state IN {_MOVING} AND (next_ms <= ? OR next_ms > ?) "
             "ORDER BY created_ms, incident_id LIMIT ?",
@@ -210,14 +186,14 @@ class Store:
             )
 
     def outbox_rows(self, where: str = "1 ORDER BY incident_id", values: Any = ()) -> list[Row]:
-        with self._lock:
-            rows = self._db.execute(f"SELECT {ROW_COLUMNS} FROM outbox WHERE {where}", values)
+        with self._reading() as db:
+            rows = db.execute(f"SELECT {ROW_COLUMNS} FROM outbox WHERE {where}", values)
             return [row_of(row) for row in rows]
 
     # -- history ------------------------------------------------------------------------------
 
     def history_cursor(self) -> int:
-        with self._lock:
+        with self._reading():
             found = self._one("SELECT value FROM meta WHERE key = 'history'")
             return int(found or 0)
 
@@ -226,7 +202,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('history', ?)", (reading_id,))
 
     def readings_after(self, reading_id: int, limit: int) -> list[HistoryReading]:
-        with self._reader_lock:
+        with self._reader_lock, self._told():
             rows = self._reader.execute(
                 "SELECT id, device, kind, zone, asset_id, ts_ms, body FROM readings "
                 "WHERE id > ? ORDER BY id LIMIT ?",
@@ -268,51 +244,62 @@ class Store:
 
     def make_room(self) -> None:
         """The disk is full: give up the ballast and fold the log into the file."""
-        (self._folder / "ballast").unlink(missing_ok=True)
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._ballast.unlink(missing_ok=True)
+        with self._reading() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def probe(self) -> None:
         """Whether a transaction goes through; raises as `commit` does."""
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (secrets.token_hex(8),))
 
+    def keep_ballast(self) -> None:
+        """Take the ballast again, once there is much more room than it needs."""
+        if not self._ballast.exists() and shutil.disk_usage(self.path).free > 4 * BALLAST_BYTES:
+            self._keep_ballast()
+
     def _keep_ballast(self) -> None:
-        ballast = self._folder / "ballast"
-        if ballast.exists():
+        if self._ballast.exists():
             return
         try:
-            with ballast.open("wb") as file:
+            with self._ballast.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
         except OSError:
-            ballast.unlink(missing_ok=True)  # no room for it: then it has done its work already
+            self._ballast.unlink(missing_ok=True)  # no room: then it has done its work already
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._reading() as db:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._roll_back()
-                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                    raise StoreFull(f"{self.path}: {error}") from error
-                raise StoreBroken(f"{self.path}: {error}") from error
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                self._roll_back()
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
 
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """The writer's connection, alone."""
+        with self._lock, self._told():
+            yield self._db
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite raises, told apart by what has to be done about it."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            kind = StoreFull if _is_full(error) else StoreBroken
+            raise kind(f"{self.path}: {error}") from error
 
     def _one(self, query: str) -> Any:
         row = self._db.execute(query).fetchone()
         return row[0] if row else None
 
     def _pragma(self, name: str) -> int:
-        with self._lock:
+        with self._reading():
             return int(self._one(f"PRAGMA {name}"))
 
 
@@ -327,14 +314,22 @@ def _claim(folder: Path) -> Any:
     return file
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _is_full(error: sqlite3.Error) -> bool:
+    """No room, also where it shows in the small file beside the log."""
+    code = getattr(error, "sqlite_errorcode", None)  # the module's own errors have none
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def _connect(path: Path, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
     db = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S
     )
+    opened.append(db)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+    _assert_durable(db)
     return db
 
 
@@ -351,7 +346,11 @@ def _migrate(db: sqlite3.Connection) -> None:
     if done > len(MIGRATIONS):
         raise StoreBroken(f"the file is of a newer version ({done}) than this program")
     for version, script in enumerate(MIGRATIONS[done:], done + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {version}; COMMIT;")
+        try:
+            db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {version}; COMMIT;")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
     db.execute("INSERT OR IGNORE INTO meta VALUES ('installation', ?)", (secrets.token_hex(16),))
 
 

@@ -1,4 +1,4 @@
-"""Topic and bytes in, readings or refusals out: the native envelope (contract.md sections 1 and 2).
+"""Topic and bytes in, readings or refusals out: the native envelope.
 
 Pure. Knows topics, sizes and batches; what a single message may say is the contract's. Nothing is
 parsed before its size is known to be allowed, so every input costs bounded time and memory. In a

@@ -8,6 +8,7 @@ time alone can make it true, the hash of its meaning. Relations between rules ar
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ KEYS = (
     "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs", "file",
 )  # fmt: skip
 HOLD_MS = 300_000
-"""How long a child waits for its parent: the storm hold of rules.md section 3."""
+"""How long a child waits for its parent: the storm hold."""
 LETS_MAX = 32
 _SERVICE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _IDENTITY = MappingProxyType({"asset": "asset.id", "circuit": "circuit.id", "place": "place.id"})
@@ -147,8 +148,8 @@ def _lets(builder: _Builder) -> None:
         return
     lets: dict[str, Scalar] = {}
     for key, value in node.entries.values():
-        name = builder.attempt(lambda key=key: settings.word(key, "a let name"))  # type: ignore[misc]
-        scalar = builder.attempt(lambda value=value: settings.text(value, "a let"))  # type: ignore[misc]
+        name = builder.attempt(partial(settings.word, key, "a let name"))
+        scalar = builder.attempt(partial(settings.text, value, "a let"))
         if name is None or scalar is None:
             continue
         if name.text in builder.context.fields or name.text in builder.head.params:

@@ -1,6 +1,6 @@
 """The catalogue of values: what each kind of sensor may report, in which unit and range.
 
-It is the one source of the contract's values (contract.md section 2): the gateway builds its strict
+It is the one source of the contract's values: the gateway builds its strict
 decoder from it, the rule language its names, units and impossible-range checks. A field has two
 names: its `key` on the wire, unit last (`active_power_w`), and its `name` in rules, where the unit
 is part of the type (`active_power`). Values out of range are refused at the door, never clipped.
@@ -109,7 +109,7 @@ ATTRIBUTES: Mapping[str, Field] = _kind(
     _number("dead_zone_mm", 0, 10_000),
     _flag("always_powered"),
 )
-"""Asset attributes that conditions may use, as `asset.<name>` (contract.md section 3). A lamp's
+"""Asset attributes that conditions may use, as `asset.<name>`. A lamp's
 `expected_power` at its present dim level comes from `nominal_power_w` and `dim_curve`."""
 
 REPORTED_KINDS = ("streetlight", "cabinet", "road", "bin")

@@ -1,4 +1,4 @@
-"""One rule on one subject: ok, pending, firing, clearing, and back (rules.md S3 to S6).
+"""One rule on one subject: ok, pending, firing, clearing, and back.
 
 Pure: (state, truth, time) -> (state, changes). A state is an immutable tuple, so an earlier one can
 be kept and run again when a late sample arrives. There is no wall clock: `advance` says that time
@@ -54,6 +54,7 @@ class Instance(NamedTuple):
 
 
 QUIET = Instance()
+QUIET_BLIND = Instance(blind=True)
 
 
 class Change(NamedTuple):
@@ -75,31 +76,35 @@ def observe(
 ) -> tuple[Instance, tuple[Change, ...]]:
     """The state after a sample at `ts_ms`; `clear` is only looked at while firing or clearing."""
     if state.phase is Phase.OK and not when and not state.blind:
-        return state, _NONE
+        return QUIET, _NONE
     changes: list[Change] = []
+    state, timed = advance(rule, state, ts_ms)
+    changes.extend(timed)
     if state.blind:
         changes.append(Change(Phase.BLIND, state.phase, ts_ms, Cause.DATA_AGAIN))
         state = state._replace(blind=False)
-    state, timed = advance(rule, state, ts_ms)
-    changes.extend(timed)
-    gap = ts_ms - state.mark_ms > rule.gap_ms_max
-    if state.phase in (Phase.FIRING, Phase.CLEARING):
-        state = _while_firing(rule, state, when, clear, ts_ms, gap=gap, changes=changes)
+    if state.phase is Phase.FIRING or state.phase is Phase.CLEARING:
+        state = _while_firing(rule, state, when, clear, ts_ms, changes)
     else:
-        state = _before_firing(rule, state, when, ts_ms, gap=gap, changes=changes)
+        state = _before_firing(rule, state, when, ts_ms, changes)
     return state, tuple(changes)
 
 
 def advance(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
-    """The state when time reaches `now_ms` and no sample came since: timers that run out do so at
-    their own instant, provided that the last sample still covers it then. So it makes no
-    difference whether a tick or the next sample comes first.
+    """The state when time reaches `now_ms` and no sample came since. Timers run out at their own
+    instant, provided that the last sample still covers it then, and what is pending ends where the
+    gap becomes too long. So it makes no difference whether a tick or the next sample comes first.
     """
-    if not state.running:
-        return state, _NONE
-    if state.phase is Phase.PENDING and state.samples >= rule.samples_min:
-        return _fire_if_due(rule, state, now_ms)
-    if state.phase is Phase.CLEARING:
+    if state.phase is Phase.PENDING:
+        if state.running and state.samples >= rule.samples_min:
+            fired, changes = _fire_if_due(rule, state, now_ms)
+            if changes:
+                return fired, changes
+        if now_ms - state.mark_ms > rule.gap_ms_max:
+            at_ms = state.mark_ms + rule.gap_ms_max
+            change = Change(Phase.PENDING, Phase.OK, at_ms, Cause.GAP)
+            return QUIET_BLIND if state.blind else QUIET, (change,)
+    elif state.phase is Phase.CLEARING and state.running:
         return _end_if_due(rule, state, now_ms)
     return state, _NONE
 
@@ -112,18 +117,24 @@ def go_blind(state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]
     return state._replace(blind=True, running=False), (change,)
 
 
+def _paused(state: Instance, ts_ms: int) -> Instance:
+    """The truth is unknown from here on: the last sample has spoken for the time up to now."""
+    if state.phase is Phase.OK:
+        return QUIET
+    if not state.running:
+        return state
+    return state._replace(held_ms=state.held_ms + ts_ms - state.mark_ms, running=False)
+
+
 def _before_firing(
-    rule: Rule, state: Instance, when: Truth, ts_ms: int, *, gap: bool, changes: list[Change]
+    rule: Rule, state: Instance, when: Truth, ts_ms: int, changes: list[Change]
 ) -> Instance:
     if when is None:
-        return state._replace(running=False)
+        return _paused(state, ts_ms)
     if when is False:
         if state.phase is Phase.PENDING:
             changes.append(Change(Phase.PENDING, Phase.OK, ts_ms, Cause.CONDITION_FALSE))
         return QUIET
-    if state.phase is Phase.PENDING and gap:
-        changes.append(Change(Phase.PENDING, Phase.OK, ts_ms, Cause.GAP))
-        state = QUIET
     if state.phase is Phase.OK:
         changes.append(Change(Phase.OK, Phase.PENDING, ts_ms, Cause.CONDITION_TRUE))
         state = Instance(Phase.PENDING, ts_ms, 0, 0, ts_ms, running=True, samples=1)
@@ -170,24 +181,24 @@ def _while_firing(
     when: Truth,
     clear: Truth,
     ts_ms: int,
-    *,
-    gap: bool,
     changes: list[Change],
 ) -> Instance:
     if rule.clear is None:
         clear = None if when is None else not when
     if when is True or clear is False:
-        if state.phase is Phase.CLEARING:
-            cause = Cause.TRUE_AGAIN if when is True else Cause.CLEAR_FALSE
-            changes.append(Change(Phase.CLEARING, Phase.FIRING, ts_ms, cause))
+        if state.phase is Phase.FIRING:
+            return state
+        cause = Cause.TRUE_AGAIN if when is True else Cause.CLEAR_FALSE
+        changes.append(Change(Phase.CLEARING, Phase.FIRING, ts_ms, cause))
         return state._replace(phase=Phase.FIRING, held_ms=0, mark_ms=ts_ms, running=False)
     if clear is None:
-        return state._replace(running=False)
+        return _paused(state, ts_ms)
     if state.phase is Phase.FIRING:
         changes.append(Change(Phase.FIRING, Phase.CLEARING, ts_ms, Cause.CLEAR_TRUE))
         state = state._replace(phase=Phase.CLEARING, held_ms=0, mark_ms=ts_ms, running=True)
     else:
-        counted_ms = ts_ms - state.mark_ms if state.running and not gap else 0
+        gap = ts_ms - state.mark_ms > rule.gap_ms_max
+        counted_ms = ts_ms - state.mark_ms if state.running else 0
         held_ms = 0 if gap else state.held_ms + counted_ms
         state = state._replace(held_ms=held_ms, mark_ms=ts_ms, running=True)
     state, ended = _end_if_due(rule, state, ts_ms)

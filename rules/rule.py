@@ -87,7 +87,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class PlaceShape:
-    """How hits of moving devices become a place (rules.md section 4.2)."""
+    """How hits of moving devices become a place."""
 
     radius_m: float = 12.0
     window_ms: int = 14 * 86_400_000
@@ -97,7 +97,7 @@ class PlaceShape:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Times in milliseconds of event time. Semantics: rules.md section 1, S1 to S11."""
+    """Times in milliseconds of event time."""
 
     id: str
     title: str

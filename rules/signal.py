@@ -1,4 +1,4 @@
-"""Road vibration: a window of acceleration in, its features out (rules.md section 4.2).
+"""Road vibration: a window of acceleration in, its features out.
 
 Pure numpy. A window is taken as mounted, gravity included; with three axes the mean acceleration
 gives the vertical, with z alone z is the vertical. Features are those that a device may also work
@@ -11,35 +11,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+STILL_MS2 = 1e-6  # below what any sensor resolves: rounding, not vibration
+
 Window = npt.NDArray[np.float64]
 
 
 def vertical(accel: Mapping[str, Any]) -> Window:
     """Vertical acceleration around its mean, m/s2."""
-    z = np.asarray(accel["z_ms2"], dtype=np.float64)
-    if accel.get("x_ms2") is None or accel.get("y_ms2") is None:
-        return z - z.mean()
-    axes = np.stack([np.asarray(accel["x_ms2"]), np.asarray(accel["y_ms2"]), z])
-    gravity = axes.mean(axis=1)
+    axes = [accel.get(key) for key in ("x_ms2", "y_ms2", "z_ms2")]
+    if axes[0] is None or axes[1] is None:
+        return _around_mean(np.asarray(axes[2], dtype=np.float64))
+    window = np.asarray(axes, dtype=np.float64)
+    gravity = window.mean(axis=1)
     strength = float(np.linalg.norm(gravity))
-    if strength == 0.0:
-        return z - z.mean()
-    along: Window = gravity @ axes / strength
-    return along - along.mean()
+    if strength < STILL_MS2:
+        return _around_mean(window[2])  # no direction is down: as if mounted upright
+    return _around_mean(gravity @ window / strength)
 
 
 def features(accel: Mapping[str, Any]) -> dict[str, float]:
     """`peak_ms2` (largest deviation from the mean), `rms_ms2`, `crest` (peak / rms) and
-    `dominant_hz` (the strongest line of the spectrum, without the mean).
+    `dominant_hz` (the strongest line of the spectrum, without the mean); all 0 where nothing moves.
     """
     window = vertical(accel)
     peak = float(np.abs(window).max())
+    if peak < STILL_MS2:
+        return {"peak_ms2": 0.0, "rms_ms2": 0.0, "crest": 0.0, "dominant_hz": 0.0}
     rms = float(np.sqrt(np.mean(window**2)))
     spectrum = np.abs(np.fft.rfft(window))
     line = int(spectrum[1:].argmax()) + 1
     return {
         "peak_ms2": peak,
         "rms_ms2": rms,
-        "crest": peak / rms if rms else 0.0,
+        "crest": peak / rms,
         "dominant_hz": line * float(accel["rate_hz"]) / len(window),
     }
+
+
+def _around_mean(axis: Window) -> Window:
+    mean = float(axis.mean())
+    return axis - mean

@@ -1,15 +1,17 @@
 """One subject's running state, and the rules that watch its kind.
 
-Owns what a subject is, the layout of its rules' states, and the ring of recent samples with the
-state before each, from which a late sample is put in its place. No decisions: those are in
-`rules.instance` and `rules.engine`.
+Owns what a subject is and the layout of its rules' states. All quiet is always one and the same
+tuple, so it is told by `is`. No decisions: those are in `rules.instance` and `rules.judging`.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from rules.instance import QUIET, Change, Instance, Phase
 from rules.rule import Bundle, Condition, Rule, Values
+from rules.sky import Sky
 
 NEVER_MS = 1 << 62
 LATENESS_MS = 300_000  # where no rule of a kind says otherwise: samples may still swap places
@@ -31,26 +33,26 @@ class Subject:
     """Circuits: the id of their cabinet."""
 
 
-class Entry(NamedTuple):
-    """A sample in the ring, with the state before it and what came of it."""
-
-    ts_ms: int
-    values: dict[str, Any]
-    instances: tuple[Instance, ...]
-    slots: tuple[tuple[Any, ...], ...]
-    changes: tuple[tuple[int, Change], ...]
+Instances = tuple[Instance, ...]
+Slots = tuple[tuple[Any, ...], ...]
+Told = tuple[tuple[int, Change], ...]
+"""Changes with the number of the watch that they are about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A rule as the hot path sees it."""
 
+    i: int
+    """Its place in the states of a subject."""
     rule: Rule
     when: Condition
     unless: Condition | None
     clear: Condition | None
     reads: frozenset[str]
     slotted: bool
+    on_tick: bool
+    """Judged as time passes, by silence, phases or peers: no late sample rewrites its story."""
     on_silence: bool
     """Only a tick can make it true: the samples themselves end a silence."""
 
@@ -60,57 +62,69 @@ class Plan:
     """The rules of one kind of subject."""
 
     watches: tuple[Watch, ...]
+    by_samples: tuple[Watch, ...]
+    """Those that a sample can move when all is quiet."""
     index: dict[str, int]
     lateness_ms: int
     quiet_ms: int
     """Before this much silence no tick changes a subject without running timers."""
-    instances: tuple[Instance, ...]
-    slots: tuple[tuple[Any, ...], ...]
+    instances: Instances
+    slots: Slots
 
 
 class Track:
     """One subject's running state."""
 
     __slots__ = (
-        "cell", "instances", "last_ms", "plan", "ring", "slots", "subject", "values", "wake_ms",
+        "instances", "last_ms", "plan", "ring", "sky", "slots", "subject", "timed", "values",
+        "wake_ms",
     )  # fmt: skip
 
-    def __init__(self, subject: Subject, plan: Plan) -> None:
+    def __init__(self, subject: Subject, plan: Plan, sky: Sky | None) -> None:
         self.subject = subject
         self.plan = plan
-        self.cell = _cell(subject)
+        self.sky = sky
         self.last_ms = -1
+        """The last sample."""
         self.instances = plan.instances
         self.slots = plan.slots
-        self.ring: list[Entry] = []
+        self.ring: list[tuple[int, msgspec.Raw]] = []
+        """Recent samples, the last one at the end; `rules.ring` knows what is in them."""
+        self.timed: Told = ()
+        """What changed by the passing of time since the last sample."""
         self.values: dict[str, Any] = {}
+        """Of the last sample."""
         self.wake_ms = NEVER_MS
 
 
 def make_plan(kind: str, bundle: Bundle) -> Plan:
-    watches = tuple(
-        Watch(
-            rule,
-            rule.when,
-            rule.unless,
-            rule.clear,
-            rule.when.fields.union(*(c.fields for c in (rule.unless, rule.clear) if c)),
-            bool(rule.slots),
-            rule.on_tick and rule.silence_ms_min > 0,
-        )
-        for rule in bundle.rules.values()
-        if _kind_of(rule) == kind
-    )
-    rules = [watch.rule for watch in watches]
+    rules = [rule for rule in bundle.rules.values() if _kind_of(rule) == kind]
+    watches = tuple(_watch(i, rule) for i, rule in enumerate(rules))
     quiet = [r.blind_after_ms for r in rules if r.blind_after_ms is not None]
     quiet += [r.silence_ms_min for r in rules if r.on_tick and kind != "circuit"]
     return Plan(
         watches=watches,
+        by_samples=tuple(watch for watch in watches if not watch.on_silence),
         index={rule.id: i for i, rule in enumerate(rules)},
         lateness_ms=max((rule.lateness_ms for rule in rules), default=0) or LATENESS_MS,
         quiet_ms=min(quiet, default=NEVER_MS),
         instances=(QUIET,) * len(rules),
         slots=tuple(tuple(rule.slots) for rule in rules),
+    )
+
+
+def _watch(i: int, rule: Rule) -> Watch:
+    conditions = [rule.when, *(c for c in (rule.unless, rule.clear) if c)]
+    return Watch(
+        i,
+        rule,
+        rule.when,
+        rule.unless,
+        rule.clear,
+        frozenset().union(*(c.fields for c in conditions)),
+        bool(rule.slots),
+        rule.on_tick,
+        rule.on_tick and rule.silence_ms_min > 0,
     )
 
 
@@ -120,38 +134,32 @@ def _kind_of(rule: Rule) -> str:
 
 def wake_ms(track: Track) -> int:
     """From when on a tick has something to do for this subject."""
-    for state in track.instances:
-        if state is not QUIET and (state.phase is not Phase.OK or state.blind):
-            return 0
-    return NEVER_MS if track.last_ms < 0 else track.last_ms + track.plan.quiet_ms
+    plan = track.plan
+    if track.instances is not plan.instances:
+        for watch, state in zip(plan.watches, track.instances, strict=True):
+            if state is not QUIET and (
+                state.phase is Phase.PENDING or state.phase is Phase.CLEARING or watch.on_tick
+            ):
+                return 0
+    return NEVER_MS if track.last_ms < 0 else track.last_ms + plan.quiet_ms
 
 
-def _cell(subject: Subject) -> tuple[float, float] | None:
-    if subject.lat is None or subject.lon is None:
-        return None
-    return round(subject.lat, 1), round(subject.lon, 1)
+def set_instance(track: Track, i: int, state: Instance) -> None:
+    """Change one rule's state. All quiet is always the plan's own tuple, told by `is`."""
+    items = track.instances
+    changed = (*items[:i], state, *items[i + 1 :])
+    quiet = state is QUIET and all(item is QUIET for item in changed)
+    track.instances = track.plan.instances if quiet else changed
 
 
-def replaced(items: tuple[Any, ...], i: int, item: Any) -> tuple[Any, ...]:
-    """The tuple with one item changed."""
-    return (*items[:i], item, *items[i + 1 :])
+def set_slots(track: Track, i: int, memory: list[Any]) -> bool:
+    """Keep what a rule's conditions remember. False if it is what they did before."""
+    after = tuple(memory)
+    if after == track.slots[i]:
+        return False
+    track.slots = (*track.slots[:i], after, *track.slots[i + 1 :])
+    return True
 
 
-def carry_over(
-    track: Track,
-    layout: list[list[str]],
-    instances: tuple[Instance, ...],
-    slots: tuple[tuple[Any, ...], ...],
-) -> None:
-    """Keep the state of each rule that is the same as when it was saved."""
-    old = {tuple(rule): i for i, rule in enumerate(layout)}
-    for i, watch in enumerate(track.plan.watches):
-        at = old.get((watch.rule.id, watch.rule.state_hash))
-        if at is not None and at < len(instances):
-            kept = QUIET if instances[at] == QUIET else instances[at]
-            track.instances = replaced(track.instances, i, kept)
-            track.slots = replaced(track.slots, i, slots[at])
-
-
-NOWHERE = Track(Subject("", ""), make_plan("", Bundle({}, "")))
+NOWHERE = Track(Subject("", ""), make_plan("", Bundle({}, "")), None)
 """A subject that no rule is about."""

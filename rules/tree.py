@@ -111,7 +111,13 @@ class Fault(Exception):  # noqa: N818 - what is wrong with a text, not with the 
     of them is where the fault stands.
     """
 
-    def __init__(self, code: str, message: str, *nodes: "Node", help: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *nodes: "Node",
+        help: str = "",  # noqa: A002 -- as in Finding
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -5,7 +5,9 @@ gone for good. Lost flights and entries nobody speaks for in time wait again, in
 the order. Pure: it sends nothing and reads no clock.
 """
 
+import itertools
 import json
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -43,6 +45,13 @@ class Buffer:
     @property
     def flying(self) -> int:
         return len(self._flying)
+
+    @property
+    def oldest_ms(self) -> float:
+        """The time of the oldest message; infinite when there is none."""
+        taken = (entry for entries in self._taken.values() for entry in entries.values())
+        held = [*self._flying.values(), *itertools.islice(self._waiting, 1), *taken]
+        return min((entry.message.t_ms for entry in held), default=math.inf)
 
     def put(self, message: Message) -> None:
         self._count += 1

@@ -1,4 +1,4 @@
-"""Recordings of MQTT traffic: JSON Lines, gzipped where the name ends in .gz (contract section 4).
+"""Recordings of MQTT traffic: JSON Lines, gzipped where the name ends in .gz.
 
 What is written reads back with the same topic, flags, time to the millisecond, and the same
 payload: JSON payloads as JSON values, everything that would not survive that (no JSON, NaN,

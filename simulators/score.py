@@ -16,7 +16,7 @@ from typing import Any
 from simulators.truth import Label
 from simulators.wire import parse_rfc3339
 
-RADIUS_M = 25.0  # contract section 5
+RADIUS_M = 25.0  # the contract: a place answers a label within this
 GRACE_S = 1800.0  # a rule's own delay: its duration, lateness and holds together
 STAMP_SLACK_MS = 1000  # observed times may be cut to whole seconds
 EARTH_M = 6_371_008.8

@@ -33,7 +33,7 @@ class Label:
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
-    """Writes them by start, then rule and asset, as contract section 5 says."""
+    """Writes them by start, then rule and asset."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

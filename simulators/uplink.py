@@ -8,7 +8,7 @@ are unacknowledged at any time. Gives up only on a login that is refused again a
 
 import asyncio
 import json
-import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -70,6 +70,11 @@ class Uplink:
         """Messages that the broker has and the gateway never acknowledged."""
         return self._buffer.given_up
 
+    @property
+    def oldest_ms(self) -> float:
+        """The time of the oldest message not surely delivered; infinite where all are."""
+        return self._buffer.oldest_ms
+
     async def put(self, message: Message) -> None:
         """Waits while the buffer is full."""
         while len(self._buffer) >= BUFFER_MAX:
@@ -112,7 +117,7 @@ class Uplink:
             self._port,
             username=login.user if login else None,
             password=login.password if login else None,
-            identifier=f"sim-{self._name}-{random.getrandbits(32):08x}",
+            identifier=f"sim-{self._name}-{secrets.token_hex(4)}",
             timeout=TIMEOUT_S,
             max_inflight_messages=self._outstanding,
         )

@@ -1,0 +1,1 @@
+"""City profiles: how each city's 311 speaks."""

@@ -1,4 +1,7 @@
-"""`python -m gateway.cli`: the command where no script is installed, as the demo starts its parts."""
+"""`python -m gateway.cli`: the command where no script is installed.
+
+The demo starts its parts this way.
+"""
 
 from gateway.cli import main
 

@@ -41,7 +41,7 @@ def show_incident(config: ConfigFile, number: int, *, json: Json = False) -> Non
         story = incident_story(_database(config), number)
     if story is None:
         fail(f"no incident {number}", Code.FINDINGS, as_json=json)
-    lines = [f"{key}: {value}" for key, value in story.items() if key not in ("journal",)]
+    lines = [f"{key}: {value}" for key, value in story.items() if key != "journal"]
     answer(story, [*lines, *table(story["journal"], ("at", "before", "after", "cause"))],
            as_json=json)  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""Commands with a whole city: `demo`, `replay`."""
+"""Commands with a whole city: `demo`, `replay`.
+
+They start processes, show progress, and judge; what happens in the city is not theirs.
+"""
 
 import json as json_
 import math
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.cli.performance import Performance, Verdict, View, Watch
     from simulators.uplink import Login
 
-DEMO_SPEED = 1200.0  # a night and a day in 72 s
+DEMO_SPEED = 1500.0  # a night and a day in a minute
 TEND_S = 0.2
 INTERRUPTED = 130  # as shells report Ctrl-C
 
@@ -130,7 +133,7 @@ def replay(
 
 
 def _check_faults(desk_faults: str | None, *, as_json: bool) -> None:
-    from simulators.desk_controls import faults_from
+    from simulators.desk import faults_from
 
     try:
         faults_from(desk_faults or "{}")

@@ -1,4 +1,7 @@
-"""Commands for makers of field devices: `decode`."""
+"""Commands for makers of field devices: `decode`.
+
+They run the decoder of the gateway itself, on a message at hand; nothing is sent or stored.
+"""
 
 import sys
 from pathlib import Path

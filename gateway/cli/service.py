@@ -1,4 +1,7 @@
-"""Commands that run the service: `run`, `check`, `status`, `broker`, `desk`."""
+"""Commands that run the service: `run`, `check`, `status`, `broker`, `desk`.
+
+Each checks all that it is given before it starts anything, and ends on a signal with exit code 0.
+"""
 
 import logging
 import signal
@@ -20,14 +23,15 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def run(config: ConfigFile) -> None:
+def run(config: ConfigFile, *, json: Json = False) -> None:
     """The gateway, until a signal. SIGTERM drains and exits 0."""
     _log_to_stderr()
-    from gateway.app import Gateway, prepare
+    from gateway.app import Gateway
     from gateway.config import read_config
     from gateway.errors import StoreError
+    from gateway.plans import prepare
 
-    with told_plainly():
+    with told_plainly(as_json=json):
         plans = prepare(*read_config(config))
         for warning in plans.warnings:
             say(str(warning))
@@ -37,13 +41,15 @@ def run(config: ConfigFile) -> None:
         try:
             gateway.run()
         except StoreError as error:
-            fail(f"{error}: stopped, to begin again from what is stored", Code.OUTSIDE)
+            message = f"{error}: stopped, to begin again from what is stored"
+            fail(message, Code.OUTSIDE, as_json=json)
+    answer(gateway.status(), [], as_json=json)
 
 
 def check(config: ConfigFile, *, json: Json = False) -> None:
     """Check the configuration and all that it names, without starting anything."""
-    from gateway.app import prepare
     from gateway.config import read_config
+    from gateway.plans import prepare
 
     with told_plainly(as_json=json):
         plans = prepare(*read_config(config))
@@ -55,14 +61,16 @@ def check(config: ConfigFile, *, json: Json = False) -> None:
 
 def status(config: ConfigFile, *, json: Json = False) -> None:
     """What the running gateway last said of itself: green, or red and why."""
-    import json as json_
-
+    from gateway.clock import SystemClock
     from gateway.config import read_config
+    from gateway.status import read_status
 
     with told_plainly(as_json=json):
         folder = read_config(config)[0].store.folder
-        text = (folder / "status.json").read_text("utf-8")
-    said: dict[str, Any] = json_.loads(text)
+        try:
+            said = read_status(folder, SystemClock().now_ms())
+        except FileNotFoundError:
+            fail(f"{folder}: no gateway has run here", Code.OUTSIDE, as_json=json)
     answer(said, [f"{key}: {value}" for key, value in said.items()], as_json=json)
     raise typer.Exit(Code.GOOD if said["state"] == "green" else Code.FINDINGS)
 
@@ -108,9 +116,7 @@ def desk(
     json: Json = False,
 ) -> None:
     """The simulated 311 desk: a GeoReport v2 server on loopback, until a signal."""
-    from simulators.desk import DeskConfig, serve
-    from simulators.desk_controls import faults_from
-    from simulators.desk_faults import Faults
+    from simulators.desk import DeskConfig, Faults, faults_from, serve
 
     def ready(url: str) -> None:
         answer({"url": url}, [url], as_json=json)

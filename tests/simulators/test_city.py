@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 SEEDS = (1, 7, 311)
 MINUTE_MS = 60_000
 TOPIC = re.compile(
-    r"city/v1/[A-Za-z0-9_-]{1,64}/(streetlight|cabinet|road|bin)/[A-Za-z0-9_-]{1,64}/(telemetry|status)"
+    r"city/v1/[A-Za-z0-9_-]{1,64}/(streetlight|cabinet|road|bin)"
+    r"/[A-Za-z0-9_-]{1,64}/(telemetry|status)"
 )
 # The contract's ranges, written down once more: the simulator must not read them from the gateway.
 RANGES = {

@@ -26,11 +26,11 @@ from defusedxml import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.desk_faults import Fate, Faults, draw_fate
-from simulators.desk_intake import Report, read_form, read_report
-from simulators.desk_query import Query, read_query
-from simulators.desk_services import ServicesRefusedError, read_services
-from simulators.desk_wire import date_ms, date_text
+from simulators.desk.faults import Fate, Faults, draw_fate
+from simulators.desk.intake import Report, read_form, read_report
+from simulators.desk.query import Query, read_query
+from simulators.desk.services import ServicesRefusedError, read_services
+from simulators.desk.wire import date_ms, date_text
 
 KEY = "key-of-the-test"
 CODES = ["SL-OUT", "SL-DAY", "SL-CIRCUIT", "WASTE:Bin & Litter", "FIRE-BIN", "POTHOLE 01"]

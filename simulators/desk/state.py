@@ -12,11 +12,11 @@ from random import Random
 
 from starlette.requests import Request
 
-from simulators.desk_faults import Faults
-from simulators.desk_intake import Pairs, value_of
-from simulators.desk_ledger import Ledger
-from simulators.desk_services import Service, Services, ServiceType
-from simulators.desk_wire import Reason, Refusal
+from simulators.desk.faults import Faults
+from simulators.desk.intake import Pairs, value_of
+from simulators.desk.ledger import Ledger
+from simulators.desk.services import Service, Services, ServiceType
+from simulators.desk.wire import Reason, Refusal
 
 
 @dataclass

@@ -1,16 +1,12 @@
-"""The simulated 311 desk: a GeoReport v2 server on the loopback address, with a ledger on disk.
+"""Serving the simulated desk: a listening socket, uvicorn on it, a clean stop on a signal.
 
-Stands in for a city in tests and in the demo, and misbehaves on demand. It shares no code with the
-gateway, so that a mistake in one is not hidden by the same mistake in the other. What it answered
-for is in its ledger; it never reaches beyond this machine.
+Whoever is told the address may call at once. A stop lets calls in hand be answered and closes the
+ledger. Never listens beyond the loopback address.
 """
 
-import argparse
 import asyncio
-import json
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,21 +18,18 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from simulators.desk_app import GeoReport
-from simulators.desk_connection import DeskConnection
-from simulators.desk_controls import Controls, faults_from
-from simulators.desk_faults import Faults
-from simulators.desk_ledger import Ledger, LedgerRefusedError
-from simulators.desk_services import Services, ServicesRefusedError, read_services
-from simulators.desk_state import Desk
+from simulators.desk.app import GeoReport
+from simulators.desk.connection import DeskConnection
+from simulators.desk.controls import Controls
+from simulators.desk.faults import Faults
+from simulators.desk.ledger import Ledger
+from simulators.desk.services import Services, read_services
+from simulators.desk.state import Desk
 
 _HOST = "127.0.0.1"  # a stand-in for a city is for this machine only
 _BACKLOG = 2048  # clients that connect at once
 _KEEP_ALIVE_S = 75  # a client that polls each minute keeps its line
 _DRAIN_S = 2  # a call held back by delay_s does not hold up the end
-
-_EXIT_USAGE = 2
-_EXIT_OUTSIDE = 3
 
 
 def _wall_clock_ms() -> int:
@@ -139,45 +132,3 @@ def _quiet_signals() -> Iterator[None]:
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Has nothing to do: the server has stopped already."""
-
-
-def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulators.desk", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
-    parser.add_argument("--db", type=Path, required=True, help="the ledger, made if absent")
-    parser.add_argument("--api-key-file", type=Path, required=True)
-    parser.add_argument("--faults", type=faults_from, default=Faults(), help="JSON object")
-    parser.add_argument("--jurisdiction-id", help="then every call has to name it")
-    parser.add_argument("--services", type=Path, help="a table like desk_services.toml")
-    return parser.parse_args(argv)
-
-
-def _announce(url: str) -> None:
-    sys.stdout.write(json.dumps({"url": url}) + "\n")
-    sys.stdout.flush()
-
-
-def main(argv: list[str]) -> int:
-    """Runs the desk as a process of its own; one JSON line on standard output when it is ready."""
-    arguments = _arguments(argv)
-    try:
-        config = DeskConfig(
-            port=arguments.port,
-            db=arguments.db,
-            api_key=arguments.api_key_file.read_text(encoding="utf-8").strip(),
-            faults=arguments.faults,
-            jurisdiction_id=arguments.jurisdiction_id,
-            services=read_services(arguments.services),
-        )
-        serve(config, _announce)
-    except (ServicesRefusedError, ValueError, OverflowError) as error:
-        sys.stderr.write(f"desk: {error}\n")
-        return _EXIT_USAGE
-    except (LedgerRefusedError, OSError) as error:
-        sys.stderr.write(f"desk: {error}\n")
-        return _EXIT_OUTSIDE
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """The simulated desk's HTTP face: GeoReport v2 as a city serves it.
 
-Every call meets its fate first (see desk_faults); a POST that is answered or hung up on "after" is
+Every call meets its fate first (see faults.py); a POST that is answered or hung up on "after" is
 on disk by then. One event loop serves all clients and the ledger is used without a pause inside a
 call, so concurrent calls cannot mix. Never writes to standard output, never logs a key.
 """
@@ -14,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulators.desk_answers import answered, read_body, refused
-from simulators.desk_connection import HangUp
-from simulators.desk_faults import Fate, draw_fate
-from simulators.desk_intake import read_form, read_report, value_of
-from simulators.desk_ledger import Stored
-from simulators.desk_query import read_query
-from simulators.desk_services import Attribute, ServiceType
-from simulators.desk_state import Desk
-from simulators.desk_wire import Format, Reason, Refusal, date_text
+from simulators.desk.answers import answered, read_body, refused
+from simulators.desk.connection import HangUp
+from simulators.desk.faults import Fate, draw_fate
+from simulators.desk.intake import read_form, read_report, value_of
+from simulators.desk.ledger import Stored
+from simulators.desk.query import read_query
+from simulators.desk.services import Attribute, ServiceType
+from simulators.desk.state import Desk
+from simulators.desk.wire import Format, Reason, Refusal, date_text
 
 ROOT = "/open311/v2"
 

@@ -1,6 +1,6 @@
 """A service: one kind of request the simulated desk takes, and the attributes it may carry.
 
-The table is data (`desk_services.toml`), read once at start. A table that cannot be used is
+The table is data (`services.toml`), read once at start. A table that cannot be used is
 refused as a whole with the place and the reason; nothing is guessed. Never looks at requests.
 """
 
@@ -87,12 +87,12 @@ def read_services(path: Path | None = None) -> Services:
 
     Raises ServicesRefusedError for a file that cannot be read or used.
     """
-    built_in = resources.files("simulators").joinpath("desk_services.toml")
+    built_in = resources.files("simulators.desk").joinpath("services.toml")
     try:
         text = (path or built_in).read_text(encoding="utf-8")
         table = _Table.model_validate(tomllib.loads(text))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise ServicesRefusedError(f"{path or 'desk_services.toml'}: {error}") from error
+        raise ServicesRefusedError(f"{path or 'services.toml'}: {error}") from error
     return {row.code: _with_shared(row, table.attribute) for row in table.service}
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from math import isfinite
 from urllib.parse import parse_qsl
 
-from simulators.desk_services import Attribute, Datatype, Service, Services
-from simulators.desk_wire import Reason, Refusal, date_ms
+from simulators.desk.services import Attribute, Datatype, Service, Services
+from simulators.desk.wire import Reason, Refusal, date_ms
 
 BODY_BYTES_MAX = 64 * 1024  # a description of 4,000 characters, percent-encoded, fits well
 _FIELDS_MAX = 200  # more than any definition asks for

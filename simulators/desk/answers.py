@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from simulators.desk_intake import BODY_BYTES_MAX
-from simulators.desk_wire import Format, Reason, Refusal, refusal_record, written
+from simulators.desk.intake import BODY_BYTES_MAX
+from simulators.desk.wire import Format, Reason, Refusal, refusal_record, written
 
 
 async def read_body(request: Request) -> bytes | Refusal:

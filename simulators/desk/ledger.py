@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulators.desk_intake import Report
-from simulators.desk_query import Query
-from simulators.desk_services import ServiceType
-from simulators.desk_wire import Reason, Refusal, date_text
+from simulators.desk.intake import Report
+from simulators.desk.query import Query
+from simulators.desk.services import ServiceType
+from simulators.desk.wire import Reason, Refusal, date_text
 
 _BUSY_S = 5.0  # a restarted desk waits this long for the one before it to let go
 

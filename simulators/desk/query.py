@@ -8,7 +8,7 @@ filter is silently dropped would believe a request absent. Never reads the ledge
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from simulators.desk_wire import Reason, Refusal, date_ms
+from simulators.desk.wire import Reason, Refusal, date_ms
 
 SPAN_MS_MAX = 90 * 86_400_000  # GeoReport v2: a range of dates covers at most 90 days
 PAGE_SIZE_MAX = 1000  # GeoReport v2: the first 1,000

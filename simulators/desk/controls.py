@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulators.desk_answers import answered, read_body, refused
-from simulators.desk_faults import Faults
-from simulators.desk_state import Desk
-from simulators.desk_wire import Format, Reason, Refusal
+from simulators.desk.answers import answered, read_body, refused
+from simulators.desk.faults import Faults
+from simulators.desk.state import Desk
+from simulators.desk.wire import Format, Reason, Refusal
 
 Model = TypeVar("Model", bound=BaseModel)
 

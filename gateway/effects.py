@@ -1,0 +1,121 @@
+"""What goes into the core and what comes out: messages, rows to be stored, the world as it was.
+
+Records only: nothing here decides. Everything that a batch did is one `Effects`, committed whole or
+not at all; `Saved` is what the store gives back of it after a start.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway import devices
+from gateway.devices import Device
+from gateway.incidents import Incident
+from gateway.outbox import Row
+
+
+class Incoming(NamedTuple):
+    """One MQTT message as the broker gave it."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+
+class StoredReading(NamedTuple):
+    """A row of the readings, in the order of its columns."""
+
+    id: int
+    device: str
+    kind: str
+    zone: str
+    asset_id: str | None
+    ts_ms: int
+    received_ms: int
+    verdict: str
+    body: bytes
+
+
+class HistoryReading(NamedTuple):
+    """A reading as history wants it. `id` grows with every reading stored."""
+
+    id: int
+    device: str
+    kind: str
+    zone: str
+    asset_id: str | None
+    ts_ms: int
+    values: Mapping[str, float | bool]
+
+
+class StoredRefusal(NamedTuple):
+    received_ms: int
+    topic: str
+    device: str
+    reason: str
+    path: str
+    message: str
+    hint: str
+    size: int
+    payload: bytes
+
+
+class Entry(NamedTuple):
+    """A line of the journal: a rule's change of phase, or a step of an incident."""
+
+    at_ms: int
+    tick_ms: int
+    subject: str
+    rule: str
+    incident: int | None
+    before: str
+    after: str
+    cause: str
+    reading: int | None
+
+
+@dataclass(slots=True)
+class Effects:
+    """All that a batch did, to be committed together."""
+
+    readings: list[StoredReading] = field(default_factory=list)
+    refusals: list[StoredRefusal] = field(default_factory=list)
+    devices: dict[str, Device] = field(default_factory=dict)
+    states: list[tuple[str, bytes]] = field(default_factory=list)
+    places: list[tuple[str, bytes]] = field(default_factory=list)
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    outbox: list[Row] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+    duplicates: int = 0
+    tick_ms: int = 0
+    follow_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the store remembers of the world, to build it again."""
+
+    installation: str
+    tick_ms: int = 0
+    follow_ms: int = 0
+    reading_id: int = 0
+    incident_id: int = 0
+    layout: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
+    devices: Sequence[bytes] = ()
+    states: Sequence[tuple[str, bytes]] = ()
+    places: Sequence[bytes] = ()
+    incidents: Sequence[Incident] = ()
+    episodes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the core takes readings. `follow`: time is that of the data (replay, accelerated
+    simulation), never that of the clock. `start_ms`: when time begins in a new store.
+    """
+
+    follow: bool = False
+    start_ms: int = 0
+    allow_simulated: bool = False
+    max_skew_ms: int = devices.SKEW_MS_MAX
+    max_age_ms: int = devices.AGE_MS_MAX

@@ -1,0 +1,47 @@
+"""The tables of the store, as they came to be.
+
+Each entry brings a file from one version to the next; a file remembers how many of them it has
+seen. An entry that has been released is never changed: a change is one more entry.
+"""
+
+from collections.abc import Sequence
+
+MIGRATIONS: Sequence[str] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE readings (
+        id INTEGER PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, zone TEXT NOT NULL,
+        asset_id TEXT, ts_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+        verdict TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE TABLE refusals (
+        id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL,
+        device TEXT NOT NULL, reason TEXT NOT NULL, path TEXT NOT NULL, message TEXT NOT NULL,
+        hint TEXT NOT NULL, size INTEGER NOT NULL, payload BLOB NOT NULL);
+    CREATE TABLE devices (device TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE states (subject TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE places (place TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE incidents (
+        id INTEGER PRIMARY KEY, rule TEXT NOT NULL, subject TEXT NOT NULL,
+        episode INTEGER NOT NULL, state TEXT NOT NULL, started_ms INTEGER NOT NULL,
+        fired_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, vals TEXT NOT NULL,
+        parent INTEGER, cleared_ms INTEGER, why TEXT NOT NULL,
+        UNIQUE (rule, subject, episode));
+    CREATE INDEX incidents_open ON incidents (id) WHERE cleared_ms IS NULL;
+    CREATE TABLE outbox (
+        reference TEXT PRIMARY KEY, incident_id INTEGER NOT NULL UNIQUE REFERENCES incidents (id),
+        service TEXT NOT NULL, request TEXT NOT NULL, created_ms INTEGER NOT NULL,
+        state TEXT NOT NULL, attempts INTEGER NOT NULL, next_ms INTEGER NOT NULL,
+        first_sent_ms INTEGER, last_sent_ms INTEGER, absent_reads INTEGER NOT NULL,
+        last_absent_ms INTEGER, looks INTEGER NOT NULL, request_id TEXT, token TEXT,
+        reason TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX outbox_due ON outbox (next_ms)
+        WHERE state IN ('ready', 'sending', 'uncertain', 'tokened');
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, tick_ms INTEGER NOT NULL,
+        subject TEXT NOT NULL, rule TEXT NOT NULL, incident INTEGER, before TEXT NOT NULL,
+        after TEXT NOT NULL, cause TEXT NOT NULL, reading INTEGER);
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY, reference TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        before TEXT NOT NULL, event TEXT NOT NULL, after TEXT NOT NULL, reason TEXT NOT NULL);
+    """,
+)

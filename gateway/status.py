@@ -1,0 +1,35 @@
+"""The status file: what the gateway last said of itself, for people and for watchdogs.
+
+Written whole or not at all, and also when the disk is full: then in place, into the room that it
+has already. One that is old says that the gateway is not running.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE_BYTES = 8192  # it never shrinks below this, so that there is room for a red one
+OLD_MS = 15_000  # it is written every second; a batch on a slow disk may take a few
+
+
+def write_status(folder: Path, status: Mapping[str, Any]) -> None:
+    """OSError: it could not be written, not even in place."""
+    path = folder / "status.json"
+    draft = path.with_suffix(".tmp")
+    data = json.dumps(status).encode().ljust(FILE_BYTES)
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        with path.open("r+b") as file:
+            file.write(data)
+
+
+def read_status(folder: Path, now_ms: int) -> dict[str, Any]:
+    """What was said last; red if that was too long ago. OSError: nothing was ever said."""
+    said: dict[str, Any] = json.loads((folder / "status.json").read_bytes())
+    if now_ms - said["at_ms"] > OLD_MS:
+        said |= {"state": "red", "problem": "the gateway is not running"}
+    return said
