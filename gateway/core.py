@@ -22,6 +22,7 @@ from gateway.effects import (
     StoredReading,
     StoredRefusal,
 )
+from gateway.identity import identify
 from gateway.incidents import Book, Incident, Neighbourhood, Step, key_of
 from gateway.outbox import Row, reference_for
 from gateway.places import Observation, Place, Places
@@ -126,7 +127,7 @@ class Core:
             self._take(incoming, reading, now_ms, effects)
 
     def _take(self, incoming: Incoming, reading: Reading, now_ms: int, effects: Effects) -> None:
-        asset = self._identify(reading)
+        asset = identify(reading, self._city, allow_simulated=self._settings.allow_simulated)
         if isinstance(asset, Refusal):
             self._refuse(incoming, reading.address, asset, now_ms, effects, reading.body)
             return
@@ -146,27 +147,6 @@ class Core:
             minute_ms = self._frontier.pass_(device.name, ts_ms, latest_ms)
             if minute_ms is not None:
                 self._tick(minute_ms, effects)
-
-    def _identify(self, reading: Reading) -> Asset | Refusal | None:
-        """Whose reading it is: an asset's; nobody's, if it comes from something that moves."""
-        if reading.sim and not self._settings.allow_simulated:
-            hint = "allow it with ingest.allow_simulated, on a test system"
-            return Refusal(Reason.SIMULATED, "sim", "simulated readings are not accepted", hint)
-        address = reading.address
-        asset = self._city.by_device.get(address.device)
-        if asset is None:
-            if address.kind != "road":
-                hint = "add it to the devices of an asset"
-                message = f"no asset has a device {address.device!r}"
-                return Refusal(Reason.UNKNOWN_DEVICE, "topic", message, hint)
-            if reading.loc is None:
-                hint = "a device without an asset moves: send loc as [latitude, longitude]"
-                return Refusal(Reason.NO_POSITION, "loc", "no position", hint)
-        elif asset.kind != address.kind:
-            message = f"{address.device!r} is a device of a {asset.kind}, not of a {address.kind}"
-            hint = f"publish to city/v1/{address.zone}/{asset.kind}/{address.device}/..."
-            return Refusal(Reason.WRONG_KIND, "topic", message, hint)
-        return asset
 
     def _times_of(self, reading: Reading, now_ms: int) -> Times:
         """What its time is measured against; the same for all readings between two ticks, unless
@@ -384,9 +364,10 @@ class Core:
         known = [i for i in saved.incidents if self._is_known(i)]
         self._book.restore(known, saved.episodes, saved.incident_id)
         for incident in known:
-            self._engine.resume(
-                incident.subject, incident.rule, incident.started_ms, incident.fired_ms
-            )
+            if incident.is_open:
+                self._engine.resume(
+                    incident.subject, incident.rule, incident.started_ms, incident.fired_ms
+                )
 
     def _is_known(self, incident: Incident) -> bool:
         return incident.rule in self._rules and self._engine.knows(incident.subject)

@@ -8,10 +8,12 @@ mix within one, and takes nothing any more once it is closed. It knows nothing o
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 READ_BYTES = 256 * 1024
+LINGER_S = 0.5  # a broker on the other side of the world answers within it
 
 
 class Line:
@@ -63,10 +65,19 @@ class Line:
         self._sock.setblocking(flag)
 
     def close(self) -> None:
+        """Returns when the other side has read all of it, or after LINGER_S: closed at once, what
+        it has not read yet might be thrown away, and the last acknowledgements with it.
+        """
         self.flush()
         with self._lock:
             self._open = False
             self._out.clear()
+        end = time.monotonic() + LINGER_S
+        with suppress(OSError):  # broken, or still not closed from there: then that is that
+            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.settimeout(LINGER_S)
+            while self._sock.recv(READ_BYTES) and time.monotonic() < end:
+                pass
         self._sock.close()
 
 

@@ -143,28 +143,16 @@ class Places:
         return sorted(ids)
 
     def _nearest(self, rule: str, shape: PlaceShape, seen: Observation) -> Place | None:
-        """A hit goes to what has fired, then to what is within the radius, then to what has most
-        hits: of two places that noise made of one spot, one takes all. A pass without a hit tells
-        only of what lies within the radius.
+        """A hit goes to what has fired before what is nearer: of two places that noise made of one
+        spot, one takes all. A pass without a hit tells only of what lies within the radius.
         """
         reach_m = shape.radius_m * (REACH if seen.hit else 1.0)
-        around = [
-            (metres(place.lat, place.lon, seen.lat, seen.lon), place)
+        near = [
+            (not place.fired, distance_m, place.id, place)
             for place in self._around(rule, shape, seen.lat, seen.lon)
+            if (distance_m := metres(place.lat, place.lon, seen.lat, seen.lon)) <= reach_m
         ]
-        within = [(distance_m, place) for distance_m, place in around if distance_m <= reach_m]
-        if not within:
-            return None
-        return min(
-            within,
-            key=lambda item: (
-                not item[1].fired,
-                item[0] > shape.radius_m,
-                -item[1].hits,
-                item[0],
-                item[1].id,
-            ),
-        )[1]
+        return min(near)[-1] if near else None
 
     def _around(self, rule: str, shape: PlaceShape, lat: float, lon: float) -> Iterable[Place]:
         for row, column in _neighbours(shape, lat, lon):

@@ -109,8 +109,8 @@ def judge(
     memory: list[Any],
     state: Instance,
 ) -> tuple[Truth, Truth]:
-    """`when and not unless`, and `clear` where it matters. Conditions with a memory are folded on
-    every sample, needed or not.
+    """`when and not unless`, and `clear` where it may matter: what is pending may turn out to have
+    fired before. Conditions with a memory are folded on every sample, needed or not.
     """
     when: Truth = watch.when.judge(values, attributes, scene, memory)
     if watch.unless is not None and (when is not False or watch.slotted):
@@ -118,8 +118,6 @@ def judge(
         if when is not False:
             when = False if unless is True else None if unless is None else when
     clear: Truth = None
-    if watch.clear is not None and (
-        watch.slotted or state.phase is Phase.FIRING or state.phase is Phase.CLEARING
-    ):
+    if watch.clear is not None and (watch.slotted or state.phase is not Phase.OK):
         clear = watch.clear.judge(values, attributes, scene, memory)
     return when, clear

@@ -13,7 +13,7 @@ _OPEN = (Phase.FIRING, Phase.CLEARING)
 
 
 class Correction(NamedTuple):
-    """One thing to be said. `withdrawn`: the open episode never was."""
+    """One thing to be said. `withdrawn`: the last episode, open or ended, never was."""
 
     change: Change
     withdrawn: bool = False
@@ -30,7 +30,7 @@ def net_change(
     old_rest = old[told[shared - 1] + 1 :] if shared else old
     new_rest = new[held[shared - 1] + 1 :] if shared else new
     if len(told) > shared:
-        return _never_was(was, now, at_ms)
+        return _never_were(len(told) - shared, was, now, at_ms)
     told_end, end = _end_of(old_rest), _end_of(new_rest)
     if told_end is not None:
         rest = _goes_on(now) if end is None else _said(new_rest[end + 1 :])
@@ -48,14 +48,12 @@ def shown(state: Instance) -> Phase:
     return Phase.BLIND if state.blind else state.phase
 
 
-def _never_was(was: Instance, now: Instance, at_ms: int) -> list[Correction]:
-    """The last episode told has no ground; an earlier one may still go on."""
-    said = []
-    if was.phase in _OPEN:
-        after = Phase.OK if now.phase in _OPEN else now.phase
-        undone = Change(was.phase, after, at_ms, Cause.LATE_SAMPLE)
-        said.append(Correction(undone, withdrawn=True))
-    return said + _goes_on(now)
+def _never_were(count: int, was: Instance, now: Instance, at_ms: int) -> list[Correction]:
+    """The last episodes told have no ground; an earlier one may still go on."""
+    before = was.phase if was.phase in _OPEN else Phase.FIRING
+    after = Phase.OK if now.phase in _OPEN else now.phase
+    undone = Correction(Change(before, after, at_ms, Cause.LATE_SAMPLE), withdrawn=True)
+    return [undone] * count + _goes_on(now)
 
 
 def _goes_on(now: Instance) -> list[Correction]:

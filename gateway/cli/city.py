@@ -74,11 +74,11 @@ def demo(
         raise typer.Exit(Code.GOOD if keep else INTERRUPTED) from None
     except (StageError, StoreError, OSError) as error:
         fail(f"{error}\nwhat it wrote is in {place}", Code.OUTSIDE, as_json=json)
-    if verdict.score.perfect and folder is None:
+    if verdict.perfect and folder is None:
         shutil.rmtree(place)
     elif not json:
         say(f"what it wrote is in {place}")
-    raise typer.Exit(Code.GOOD if verdict.score.perfect else Code.FINDINGS)
+    raise typer.Exit(Code.GOOD if verdict.perfect else Code.FINDINGS)
 
 
 def replay(
@@ -224,12 +224,14 @@ def _tell(verdict: "Verdict", performance: "Performance", seconds: float, *, as_
         whole = judged.as_dict()
         result = {name: whole.pop(name) for name in counts} | facts
         facts = {"desk": performance.desk_url, "dir": str(performance.script.folder)}
-        result |= facts | {"restarts": verdict.restarts, "requests": set_of(verdict.requests)}
+        facts |= {"restarts": verdict.restarts, "unsettled": verdict.unsettled}
+        result |= facts | {"requests": set_of(verdict.requests)}
         answer(result | whole, (), as_json=True)
         return
     Console().print(board(judged, facts | verdict.restarts))
     desk = f"the desk's ledger: {performance.desk_url}/desk/ledger"
-    answer({}, [*failings(judged), desk], as_json=False)
+    stuck = [f"not settled: {verdict.unsettled}"] if verdict.unsettled else []
+    answer({}, [*stuck, *failings(judged), desk], as_json=False)
 
 
 # -- the replay's surroundings --------------------------------------------------------------------

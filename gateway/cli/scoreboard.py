@@ -57,25 +57,21 @@ def _fetch(url: str) -> Any:
 
 
 def set_of(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """What was asked for, whenever and in whatever order: [service, asset or place, since]."""
-    return sorted(
-        [
-            str(row.get("service_code")),
-            _thing(row),
-            str((row.get("attributes") or {}).get("observed_at")),
-        ]
-        for row in rows
-    )
+    """What was asked for, whenever and in whatever order: [service code, asset or place]."""
+    return sorted([str(row.get("service_code")), _thing(row)] for row in rows)
 
 
 def _thing(row: Mapping[str, Any]) -> str:
-    """Places are named by where they are, to about ten metres."""
+    """An asset's id; a place by where it is, to about a hundred metres: its id and its middle hang
+    on which vehicle came first.
+    """
     asset = str((row.get("attributes") or {}).get("asset_id") or "")
+    if asset and not asset.startswith("place:"):
+        return asset
     try:
-        place = f"{float(row['lat']):.4f},{float(row['long']):.4f}"
+        return f"{float(row['lat']):.3f},{float(row['long']):.3f}"
     except (KeyError, TypeError, ValueError):
-        place = ""
-    return asset if asset and not asset.startswith("place") else place
+        return ""
 
 
 def lines_of(judged: "Score") -> Iterator[str]:

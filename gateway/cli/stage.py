@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 POLL_S = 0.05
 STOP_S = 15.0  # a gateway that drains, a broker that closes its store
@@ -52,7 +52,7 @@ class Stage:
         self._parts: dict[str, Part] = {}
         self._told = ""
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

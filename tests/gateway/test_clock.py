@@ -40,6 +40,8 @@ def test_a_time_is_read_to_the_millisecond(
     expected = (local - EPOCH) // timedelta(milliseconds=1)
     for _ in range(2):
         assert ms_of(text.lower() if lower else text) == expected
+    utc_text = local.replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
+    assert ms_of(utc_text) == expected + offset_min * 60_000
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,13 @@ def test_the_clock_moves_time_on_when_nothing_is_waiting():
     assert frontier.move_to(TICK_MS) is None
     assert run(frontier, [("c", 4 * TICK_MS), ("d", 4 * TICK_MS)]) == []
     assert run(frontier, [("e", 4 * TICK_MS)]) == [4 * TICK_MS]
+
+
+def test_only_those_who_are_ahead_are_remembered():
+    """However many devices report, fewer than a quorum of them wait for the others."""
+    frontier = Frontier()
+    run(frontier, [(f"d{n}", TICK_MS * (1 + n // 50)) for n in range(1000)])
+    assert len(frontier._votes) < QUORUM
 
 
 def test_a_small_city_needs_no_more_devices_than_it_has():

@@ -5,7 +5,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.places import (
@@ -344,6 +344,7 @@ def test_places_of_rules_that_are_gone_are_left_out():
     st.floats(0, 1),
     st.sampled_from([5.0, 12.0, 40.0]),
 )
+@example(52.0, 180.0, 0.0, 0.0, 12.0)
 def test_what_is_within_reach_is_found(
     lat: float, lon: float, direction: float, part: float, radius_m: float
 ):

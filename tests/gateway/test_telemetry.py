@@ -24,6 +24,7 @@ from rules.fields import CATALOGUE, REPORTED_KINDS
 
 TOPIC = "city/v1/zone-1/{kind}/dev_1/{leaf}"
 GOOD = b'{"ts":null,"values":{}}'
+FILL = BATCH_BYTES_MAX - 200  # nearly the largest batch
 
 
 def decode(payload: bytes | str, kind: str = "streetlight", leaf: str = "telemetry") -> Decoded:
@@ -310,6 +311,12 @@ def test_an_empty_batch_is_no_fault(text: str):
     assert not decoded.refusals
 
 
+def test_what_is_nested_beyond_following_ends_the_batch():
+    """Brackets that go up and down below the deepest level are followed for a bounded time."""
+    hostile = b"[" + b"[" * 40 + b"[]," * (FILL // 3) + b"1" + b"]" * 41
+    assert refusal_of(hostile, leaf="batch").reason is Reason.TOO_DEEP
+
+
 def test_a_batch_has_at_most_500_messages():
     """The last allowed message is taken; one more and the batch is refused as a whole."""
     full = b"[" + b",".join([GOOD] * BATCH_MESSAGES_MAX) + b"]"
@@ -333,9 +340,6 @@ def test_a_batch_has_at_most_500_messages():
 def test_a_text_that_is_no_array_is_refused_as_a_whole(text: bytes, reason: Reason):
     """Where messages cannot be told apart nothing is guessed."""
     assert refusal_of(text, leaf="batch").reason is reason
-
-
-FILL = BATCH_BYTES_MAX - 200
 
 
 @pytest.mark.parametrize(
@@ -401,6 +405,13 @@ def test_numbers_are_read_from_what_is_refused_where_they_can_be(
 ):
     """Only whole numbers that a device may use count, whatever else is wrong."""
     assert numbers_of(payload) == numbers
+
+
+def test_numbers_are_not_looked_for_in_what_is_too_large():
+    """Up to the size of a batch a refused message is read for its numbers, beyond it is not."""
+    text = b'{"seq":7}'
+    assert numbers_of(text.ljust(BATCH_BYTES_MAX)) == (None, 7)
+    assert numbers_of(text.ljust(BATCH_BYTES_MAX + 1)) is None
 
 
 # -- the fast way is the strict way -----------------------------------------------------------

@@ -1,7 +1,7 @@
 """The state machine of one rule on one subject, step by step (rules.md S3 to S6)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.instance import (
@@ -276,7 +276,7 @@ steps = st.lists(
     st.tuples(st.integers(1, 20), st.sampled_from([T, F, U]), st.sampled_from([T, F, U])),
     max_size=12,
 )
-settings_of = st.fixed_dictionaries(
+rules_of = st.fixed_dictionaries(
     {
         "for_ms": st.integers(0, 30),
         "clear_for_ms": st.integers(0, 20),
@@ -286,12 +286,11 @@ settings_of = st.fixed_dictionaries(
 )
 
 
-@given(settings_of, steps, st.sets(st.integers(0, 240)))
-def test_it_makes_no_difference_whether_a_tick_or_the_next_sample_comes_first(
-    settings, steps, ticks
-):
+@settings(deadline=None)
+@given(rules_of, steps, st.sets(st.integers(0, 240)))
+def test_it_makes_no_difference_whether_a_tick_or_the_next_sample_comes_first(rule, steps, ticks):
     """S2, S4: the same changes at the same instants, and the same state in the end."""
-    plain, ticked = Story(**settings), Story(**settings)
+    plain, ticked = Story(**rule), Story(**rule)
     minute = 0
     for pause, when, clear in steps:
         for tick in sorted(t for t in ticks if minute <= t <= minute + pause):
@@ -305,10 +304,11 @@ def test_it_makes_no_difference_whether_a_tick_or_the_next_sample_comes_first(
     assert plain.state == ticked.state
 
 
-@given(settings_of, steps)
-def test_every_change_goes_on_from_the_one_before(settings, steps):
+@settings(deadline=None)
+@given(rules_of, steps)
+def test_every_change_goes_on_from_the_one_before(rule, steps):
     """A story has no holes, its times never go back, and it ends in the phase of the state."""
-    story, minute, changes = Story(**settings), 0, []
+    story, minute, changes = Story(**rule), 0, []
     for pause, when, clear in steps:
         minute += pause
         story.state, now = observe(story.rule, story.state, when, clear, at(minute))
