@@ -40,6 +40,7 @@ __all__ = [
     "StoredReading", "StoredRefusal", "rfc3339",
 ]  # fmt: skip
 
+DAY_MS = 86_400_000
 FOREVER_MS = 1 << 62
 REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
 
@@ -65,6 +66,7 @@ class Core:
         self._follow_ms = saved.follow_ms
         self._times = Times(0, 0, 0)
         self._now_ms = 0
+        self._forgot_day = 0
         self._reading_id = saved.reading_id
         self._restore(saved)
 
@@ -211,6 +213,16 @@ class Core:
     def _tick(self, minute_ms: int, effects: Effects) -> None:
         self._decide(self._engine.tick(minute_ms), minute_ms, None, effects)
         self._follow_up(self._book.due(minute_ms), effects)
+        if minute_ms // DAY_MS != self._forgot_day:
+            self._forgot_day = minute_ms // DAY_MS
+            self._forget_places(minute_ms, effects)
+
+    def _forget_places(self, now_ms: int, effects: Effects) -> None:
+        """Once a day: spots that came to nothing and that nothing passed for their whole window."""
+        windows = [(rule.place or PlaceShape()).window_ms for rule in self._place_rules]
+        for place_id in self._places.forget(now_ms - max(windows, default=0)):
+            self._engine.drop(place_id)
+            effects.places_gone.append(place_id)
 
     def _decide(
         self, transitions: Sequence[Transition], now_ms: int, reading: int | None, effects: Effects

@@ -83,6 +83,7 @@ class Effects:
     devices: dict[str, Device] = field(default_factory=dict)
     states: list[tuple[str, bytes]] = field(default_factory=list)
     places: list[tuple[str, bytes]] = field(default_factory=list)
+    places_gone: list[str] = field(default_factory=list)
     incidents: dict[int, Incident] = field(default_factory=dict)
     outbox: list[Row] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)

@@ -136,6 +136,8 @@ class Book:
                 return [self._go_on(transition, now_ms)]
         elif before is Phase.PENDING and after is Phase.FIRING:
             return self._correct(known, transition, now_ms)
+        elif before is Phase.FIRING and after is Phase.CLEARING:
+            return self._stood(known, transition.at_ms)
         elif before is Phase.CLEARING and after is Phase.OK:
             return self._clear(known, transition.at_ms, now_ms)
         return []
@@ -222,10 +224,23 @@ class Book:
 
     # -- decisions ----------------------------------------------------------------------------
 
+    def _stood(self, incident: Incident, at_ms: int) -> list[Step]:
+        """It begins to clear. If its wait was over by then, it stood through it, whether or not
+        anything made time pass in between. A child whose parent ended is told by this very sample
+        that it ended too.
+        """
+        waited = incident.state is State.HELD and at_ms >= incident.due_ms
+        if not waited or incident.why == Why.PARENT_GONE:
+            return []
+        step = self._settle(incident, at_ms)
+        return [step] if step is not None else []
+
     def _decide(self, incident: Incident, now_ms: int) -> Step | None:
-        phase = self._world.phase(incident.subject, incident.rule)
-        if phase is Phase.CLEARING:
+        if self._world.phase(incident.subject, incident.rule) is Phase.CLEARING:
             return None  # it is either over soon, or true again
+        return self._settle(incident, now_ms)
+
+    def _settle(self, incident: Incident, now_ms: int) -> Step | None:
         parent = self._parent(incident)
         if parent is Phase.PENDING or not self._was_seen_since(incident, now_ms):
             return None

@@ -102,6 +102,9 @@ class Store:
             db.executemany("INSERT OR REPLACE INTO states VALUES (?,?)", effects.states)
             if effects.places:
                 db.executemany("INSERT OR REPLACE INTO places VALUES (?,?)", effects.places)
+            for place in effects.places_gone:
+                db.execute("DELETE FROM places WHERE place = ?", (place,))
+                db.execute("DELETE FROM states WHERE subject = ?", (place,))
             if effects.incidents:
                 db.executemany(
                     "INSERT INTO incidents VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "

@@ -81,6 +81,11 @@ class Engine:
         if subject.kind == "circuit":
             self._circuits.append(track)
 
+    def drop(self, subject_id: str) -> None:
+        """Watch a subject no longer; its state is gone."""
+        self._tracks.pop(subject_id, None)
+        self._dirty.pop(subject_id, None)
+
     def knows(self, subject_id: str) -> bool:
         return subject_id in self._tracks
 

@@ -147,8 +147,6 @@ class Mosquitto:
             "max_inflight_messages 1000",
             "max_queued_messages 1000000",
             "persistence true",
-            "autosave_on_changes true",
-            "autosave_interval 1",
             f"persistence_location {folder}/",
             "user root" if os.getuid() == 0 else "",
             *(extra or ["allow_anonymous true"]),

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -64,21 +65,20 @@ class Fleet:
         return {(device, seq) for device, last in upto.items() for seq in range(last + 1)}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(
     seed, mosquitto, a_gateway, wait_for
 ):
-    """The gateway dies four times while it works off a backlog, which it does by committing most
-    of the time. What devices were told is on disk each time, and in the end everything that was
+    """The gateway dies three times while it works off a backlog. What devices were told is on disk each time, and in the end everything that was
     published is there once."""
     moments = random.Random(seed)
     ingest = 'clock = "follow"\ndevice_acks = true'
     gateway = a_gateway(mosquitto, assets=BINS, ingest=ingest).start()
     gateway.kill()
     fleet = Fleet(mosquitto)
-    for _ in range(4):
+    for _ in range(3):
         before = gateway.count("readings")
-        fleet.publish(800)
+        fleet.publish(300)
         gateway.start(until="")
         wait_for(lambda before=before: gateway.count("readings") > before, "something is stored")
         time.sleep(moments.uniform(0.0, 0.2))  # the moment is what is tested
@@ -90,6 +90,26 @@ def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(
     wait_for(lambda: gateway.count("readings") >= len(fleet.published), "all is stored", 60)
     assert stored(gateway) == sorted(fleet.published)
     assert len(fleet.acknowledged()) > 0
+
+
+def test_kill_9_in_the_middle_of_a_commit_loses_nothing(mosquitto, a_gateway, wait_for):
+    """The disk is held so that a batch is taken and cannot be committed: nobody is told of it, and
+    it comes again after the kill."""
+    gateway = a_gateway(mosquitto, ingest='clock = "follow"\ndevice_acks = true').start()
+    client = mosquitto.login()
+    heard = client.listen(ACKS)
+    client.say(topic(1), *map(reading, range(50)))
+    wait_for(lambda: heard and json.loads(heard[-1][1])["upto"] == 49, "the first are stored")
+    with closing(sqlite3.connect(gateway.data / "sense311.db", isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        client.say(topic(1), *map(reading, range(50, 100)))
+        time.sleep(1.0)  # long enough for a word that must not come
+        gateway.kill()
+    assert gateway.count("readings") == 50
+    assert json.loads(heard[-1][1])["upto"] == 49
+    gateway.start()
+    wait_for(lambda: gateway.count("readings") == 100, "the others come again")
+    assert [seq for _, seq in stored(gateway)] == list(range(100))
 
 
 def test_a_device_that_keeps_its_readings_survives_a_broker_that_forgets(

@@ -22,6 +22,7 @@ from gateway.cli.sim import Bins, Hours, Lamps, Road, Seed, logins_of, speed_of,
 
 if TYPE_CHECKING:
     from gateway.cli.performance import Performance, Verdict, View, Watch
+    from gateway.cli.stage import Stage
     from simulators.uplink import Login
 
 DEMO_SPEED = 1500.0  # a night and a day in a minute
@@ -66,12 +67,11 @@ def demo(
                 performance = Performance(script, stage, watch)
                 verdict = performance.play()
             _tell(verdict, performance, time.monotonic() - began_s, as_json=json)
-            while keep:
-                stage.tend()
-                time.sleep(TEND_S)
+            if keep:
+                _stay(stage, performance.desk_url)
     except KeyboardInterrupt:
         say(f"sense311: stopped; what it wrote is in {place}")
-        raise typer.Exit(Code.GOOD if keep else INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     except (StageError, StoreError, OSError) as error:
         fail(f"{error}\nwhat it wrote is in {place}", Code.OUTSIDE, as_json=json)
     if verdict.perfect and folder is None:
@@ -154,14 +154,29 @@ def _place(folder: Path | None, *, as_json: bool) -> Path:
     return folder.resolve()
 
 
+def _stay(stage: "Stage", desk_url: str) -> None:
+    """Until Ctrl-C, which is no failure then."""
+    say(f"all of it runs on until Ctrl-C; the desk's ledger: {desk_url}/desk/ledger")
+    try:
+        while True:
+            stage.tend()
+            time.sleep(TEND_S)
+    except KeyboardInterrupt:
+        return
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with every part stopped."""
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with every part stopped. Once is
+    enough: the stopping itself is not interrupted.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
@@ -229,9 +244,8 @@ def _tell(verdict: "Verdict", performance: "Performance", seconds: float, *, as_
         answer(result | whole, (), as_json=True)
         return
     Console().print(board(judged, facts | verdict.restarts))
-    desk = f"the desk's ledger: {performance.desk_url}/desk/ledger"
     stuck = [f"not settled: {verdict.unsettled}"] if verdict.unsettled else []
-    answer({}, [*stuck, *failings(judged), desk], as_json=False)
+    answer({}, [*stuck, *failings(judged)], as_json=False)
 
 
 # -- the replay's surroundings --------------------------------------------------------------------

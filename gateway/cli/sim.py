@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -239,7 +239,7 @@ def _play(
     except ValueError as error:
         fail(str(error), Code.USAGE, as_json=as_json)
     except OSError as error:
-        _unreachable(error, as_json=as_json)
+        fail(str(error), Code.OUTSIDE, as_json=as_json)
     return {
         "messages": sum(one.messages for one in done), "distinct": len(distinct),
         "reconnects": sum(one.reconnects for one in done),
@@ -284,7 +284,3 @@ def _noted(messages: "Iterable[Message]", distinct: set[int]) -> "Iterator[Messa
         if message.leaf == "telemetry":
             distinct.add(hash((message.topic, message.payload)))
         yield message
-
-
-def _unreachable(error: OSError, *, as_json: bool) -> NoReturn:
-    fail(str(error), Code.OUTSIDE, as_json=as_json)

@@ -56,7 +56,11 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except KeyboardInterrupt:
+            self.stop()
+            raise
 
     def start(self, name: str, *arguments: str | Path, ends: bool = False) -> None:
         """`sense311 ARGUMENTS` as a process named `name`."""

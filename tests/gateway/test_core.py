@@ -383,6 +383,16 @@ def test_time_goes_with_the_messages_while_there_is_a_backlog():
     assert gate.core.tick_ms == at(4)
 
 
+def test_a_recording_of_a_lone_device_needs_no_other_to_pass_the_time():
+    """Nobody else says that time passes: a fault that outlasted its wait is filed when it ends."""
+    gate = Gate(city_of(lamps=5), follow=True)
+
+    power = [58] * 3 + [0] * 8 + [58] * 4
+    gate.take(*(lamp("d0", 5 * i, watts) for i, watts in enumerate(power)), minute=0)
+
+    assert [row.service for row in gate.rows] == ["STREETLIGHT_OUT"]
+
+
 def test_when_time_follows_the_data_the_clock_is_not_asked():
     """A replay of last year runs today."""
     gate = Gate(city_of(), follow=True)
@@ -483,3 +493,19 @@ def test_the_journal_tells_the_whole_story_in_order():
     assert all(one.tick_ms <= other.tick_ms for one, other in pairwise(gate.journal))
     assert gate.journal[0].reading == 1
     assert gate.journal[0].tick_ms >= NIGHT_MS - MINUTE_MS
+
+
+def test_a_spot_that_came_to_nothing_is_forgotten_after_its_window(store):
+    """A jolt on one pass and no second one for weeks: memory and store let go of it."""
+    gate = Gate(city_of(), store=store)
+    jolt = {"peak_ms2": 9.0, "speed_mps": 10.0}
+    gate.take(sent("v1", body(at(0), jolt, 1, loc=[LAT, LON]), kind="road"), minute=0)
+    assert len(store.load().places) == 1
+
+    gate.pass_to(15 * 24 * 60)
+
+    assert list(store.load().places) == []
+    gate.restart()
+    gate.take(sent("v1", body(at(15 * 24 * 60), jolt, 2, loc=[LAT, LON]), kind="road"),
+              minute=15 * 24 * 60)  # fmt: skip
+    assert gate.rows == []
