@@ -9,19 +9,25 @@ store holds; when the disk is broken it ends.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.broker import BrokerSettings, Delivery, Session
 from gateway.clock import Clock, SystemClock
-from gateway.core import Core, Effects, HistoryReading, Settings
+from gateway.core import (
+    REFUSED_BYTES_KEPT,
+    Core,
+    Effects,
+    HistoryReading,
+    Settings,
+    StoredRefusal,
+)
 from gateway.errors import StoreError, StoreFull
 from gateway.filing import Filer
-from gateway.history import HistoryWriter
 from gateway.open311 import Open311Client
 from gateway.plans import Plans
-from gateway.replies import Replies, Reply
+from gateway.replies import Replies
 from gateway.status import write_status
 from gateway.store import PRUNE_ROWS, Store
 
@@ -77,7 +83,7 @@ class Gateway:
         plans = self._plans
         self._core = self._build_core()
         self._replies = Replies(device_acks=plans.config.ingest.device_acks)
-        self._session = Session(_broker_settings(plans), known=self._core.device_records != {})
+        self._session = Session(_broker_settings(plans), known=len(self._core.devices) > 0)
         self._client = _client(plans)
         self._new_rows = threading.Event()
         self._filer = Filer(
@@ -85,6 +91,8 @@ class Gateway:
         )
         self._history = None
         if plans.history is not None:
+            from gateway.history import HistoryWriter  # only where it is wanted: see `plans`
+
             self._history = HistoryWriter(_PatientStore(self._store), plans.history)
         self._threads: list[threading.Thread] = []
         self.counters = Counters()
@@ -119,20 +127,42 @@ class Gateway:
                 self._ingest(deliveries)
             else:
                 self._let_time_pass()
-            self._say(self._replies.due(self._clock.now_ms()))
+            self._speak()
             self._keep_house()
         except StoreFull as error:
             self._wait_for_room(error)
 
     def _ingest(self, deliveries: Sequence[Delivery]) -> None:
         now_ms = self._clock.now_ms()
-        effects = self._core.process([delivery.incoming for delivery in deliveries], now_ms)
+        try:
+            effects = self._core.process([delivery.incoming for delivery in deliveries], now_ms)
+        except Exception:
+            log.exception("a batch of %d messages broke the core", len(deliveries))
+            self._core = self._build_core()  # nothing of the batch is in effect
+            if len(deliveries) > 1:
+                middle = len(deliveries) // 2
+                self._ingest(deliveries[:middle])
+                self._ingest(deliveries[middle:])
+                return
+            effects = self._quarantine(deliveries[0], now_ms)
         self._store.commit(effects)
         self._session.ack(deliveries)
         self.counters.add(len(deliveries), effects)
-        self._after(effects, now_ms)
+        self._after(effects)
         if len(deliveries) < self._config.ingest.batch_max and _is_fresh(effects, now_ms):
             self._pass_time(now_ms)
+
+    def _quarantine(self, delivery: Delivery, now_ms: int) -> Effects:
+        """The one message that meets a fault of ours: kept and told, so that it cannot stall the
+        city by coming again and again.
+        """
+        incoming = delivery.incoming
+        effects = self._core.process([], now_ms)
+        what = ("internal_error", "", "the gateway failed on this message", "tell its makers")
+        kept = incoming.payload[:REFUSED_BYTES_KEPT]
+        size = len(incoming.payload)
+        effects.refusals.append(StoredRefusal(now_ms, incoming.topic, "", *what, size, kept))
+        return effects
 
     def _let_time_pass(self) -> None:
         """Nothing came. Only when the broker is there and long enough silent has all arrived."""
@@ -145,17 +175,19 @@ class Gateway:
         effects = self._core.pass_time(now_ms)
         if effects is not None:
             self._store.commit(effects)
-            self._after(effects, now_ms)
+            self._after(effects)
 
-    def _after(self, effects: Effects, now_ms: int) -> None:
+    def _after(self, effects: Effects) -> None:
         """What may happen once the effects are on disk."""
         if effects.outbox:
             self._new_rows.set()
-        self._say(self._replies.to(effects, now_ms))
+        self._replies.note(effects)
+        self._speak()
 
-    def _say(self, replies: Iterable[Reply]) -> None:
-        for reply in replies:
-            self._session.publish(*reply)
+    def _speak(self) -> None:
+        for reply in self._replies.due(self._clock.now_ms()):
+            if not self._session.publish(*reply):
+                return
 
     def _wait_for_room(self, error: StoreFull) -> None:
         """The disk is full: take nothing, say so, begin again from what is stored."""
@@ -206,7 +238,6 @@ class Gateway:
             "problem": problem,
             "broker": "connected" if self._session.is_ready else self._session.problem,
             "sessions_lost": self._session.sessions_lost,
-            "replies_dropped": self._session.replies_dropped,
             "desk": "down: " + desk.reason if desk.down else "up",
             "messages": self.counters.messages,
             "readings": self.counters.readings,

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
+from sys import intern
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from gateway.clock import ms_of
@@ -160,28 +162,51 @@ class Row(NamedTuple):
 def read_assets(paths: Sequence[Path]) -> tuple[City, list[Finding]]:
     """The city of these files, or the findings that say why not."""
     findings: list[Finding] = []
-    rows: list[Row] = []
-    for path in paths:
-        try:
-            if path.stat().st_size > FILE_BYTES_MAX:
-                help_ = f"at most {FILE_BYTES_MAX >> 20} MiB; split it into several files"
-                findings.append(Finding(str(path), 1, 1, "E301", "too large", help_))
-                continue
-            text = path.read_text("utf-8-sig")  # tables come out of spreadsheets
-        except (OSError, UnicodeDecodeError) as error:
-            findings.append(Finding(str(path), 1, 1, "E301", f"cannot read: {error}"))
-            continue
-        parse = _csv_rows if path.suffix.lower() == ".csv" else _geojson_rows
-        rows.extend(parse(str(path), text, findings))
-    return _build(rows, findings), findings[:FINDINGS_MAX]
+    city = _build((row for path in paths for row in _rows(path, findings)), findings)
+    return city, findings[:FINDINGS_MAX]
 
 
-def _geojson_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row]:
+def _rows(path: Path, findings: list[Finding]) -> Iterator[Row]:
+    """The entries of a file, one at a time: a large city is never in memory as text and as tree."""
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            help_ = f"at most {FILE_BYTES_MAX >> 20} MiB; split it into several files"
+            findings.append(Finding(str(path), 1, 1, "E301", "too large", help_))
+            return
+        text = path.read_bytes().decode("utf-8-sig")  # tables come out of spreadsheets
+    except (OSError, UnicodeDecodeError) as error:
+        findings.append(Finding(str(path), 1, 1, "E301", f"cannot read: {error}"))
+        return
+    parse = _csv_rows if path.suffix.lower() == ".csv" else _geojson_rows
+    yield from parse(str(path), text, findings)
+
+
+class _Collection(msgspec.Struct):
+    features: list[msgspec.Raw]
+
+
+_read_collection = msgspec.json.Decoder(_Collection).decode
+_read_feature = msgspec.json.Decoder().decode
+
+
+def _features(text: str) -> Iterable[Any] | None:
+    """The features, made one by one; all at once where the text is bent (a NaN, say), so that the
+    finding can name the feature.
+    """
+    try:
+        return map(_read_feature, _read_collection(text).features)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
     try:
         features = json.loads(text)["features"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        features = None
-    if not isinstance(features, list):
+        return None
+    return features if isinstance(features, list) else None
+
+
+def _geojson_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row]:
+    features = _features(text)
+    if features is None:
         help_ = "a FeatureCollection of Points, one feature an asset"
         findings.append(Finding(file, 1, 1, "E302", "not GeoJSON", help_))
         return
@@ -191,7 +216,7 @@ def _geojson_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row
             if isinstance(lat, bool | str) or isinstance(lon, bool | str):
                 raise TypeError  # noqa: TRY301
             yield Row(file, number, feature["properties"], float(lat), float(lon))
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
             help_ = '"geometry": {"type": "Point", "coordinates": [longitude, latitude]}'
             findings.append(Finding(file, number, 1, "E303", "feature without a point", help_))
 
@@ -231,7 +256,7 @@ def _csv_row(file: str, line: int, row: Mapping[Any, Any]) -> Row:
 
 def _build(rows: Iterable[Row], findings: list[Finding]) -> City:
     assets: dict[str, Asset] = {}
-    stands_at: dict[str, Row] = {}
+    stands_at: dict[str, tuple[str, int]] = {}
     for row in rows:
         properties = _properties(row, findings)
         if properties is None:
@@ -242,21 +267,20 @@ def _build(rows: Iterable[Row], findings: list[Finding]) -> City:
             findings.append(Finding(row.file, row.line, 1, "E306", *clash))
             continue
         assets[properties.asset_id] = _asset(properties, row, known)
-        stands_at[properties.asset_id] = row
+        stands_at[properties.asset_id] = row.file, row.line
     return City(assets, _by_device(assets, stands_at, findings))
 
 
 def _by_device(
-    assets: Mapping[str, Asset], stands_at: Mapping[str, Row], findings: list[Finding]
+    assets: Mapping[str, Asset], stands_at: Mapping[str, tuple[str, int]], findings: list[Finding]
 ) -> dict[str, Asset]:
     found: dict[str, Asset] = {}
     for asset in assets.values():
         for device in asset.devices or (asset.id,):
             other = found.setdefault(device, asset)
             if other is not asset:
-                row = stands_at[asset.id]
                 message = f"device {device!r} speaks for {other.id!r} and {asset.id!r}"
-                findings.append(Finding(row.file, row.line, 1, "E307", message))
+                findings.append(Finding(*stands_at[asset.id], 1, "E307", message))
     return found
 
 
@@ -298,15 +322,19 @@ def _since_ms(properties: Properties) -> int:
 def _asset(properties: Properties, row: Row, known: Asset | None) -> Asset:
     """The asset with this entry added; where it stands and who speaks for it is the newest."""
     said = properties.model_dump(exclude_none=True)
-    attributes = {key: said[key] for key in _ATTRIBUTES if said.get(key) not in (None, "")}
+    attributes = {
+        key: intern(said[key]) if isinstance(said[key], str) else said[key]  # shared by many
+        for key in _ATTRIBUTES
+        if said.get(key) not in (None, "")
+    }
     entry = (_since_ms(properties), attributes)
     if known is not None and entry[0] < known.calibrations[-1][0]:
         entries = sorted((*known.calibrations, entry), key=itemgetter(0))
         return replace(known, calibrations=tuple(entries))
     return Asset(
         properties.asset_id,
-        properties.kind,
-        properties.zone,
+        intern(properties.kind),
+        intern(properties.zone),
         row.lat,
         row.lon,
         properties.address,

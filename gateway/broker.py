@@ -44,7 +44,7 @@ SHORT_LIVES_MAX = 3  # in a row: then somebody else may be connecting under our 
 WAITING_MAX = 20_000  # messages handed over but not taken: beyond it the socket is left unread
 WAITING_BYTES_MAX = 64 * 1024 * 1024
 BURST_MAX = 512  # messages read before they are handed over, so that the core is not kept waiting
-UNSENT_BYTES_MAX = 4 * 1024 * 1024  # device acknowledgements and dead letters may be dropped
+UNSENT_BYTES_MAX = 4 * 1024 * 1024  # more is not handed over until the broker has read some
 LOOK_MS = 1000  # how often the thread looks up when nothing happens
 STOP_S = 10.0  # a connection attempt that is under way ends within this
 
@@ -108,7 +108,6 @@ class Session:
         self._short_lives = 0
         self.sessions_lost = 0
         """How often the broker had forgotten us: messages may be missing, sequence gaps tell."""
-        self.replies_dropped = 0
         self.problem = "not connected yet"
         self._client = self._make_client()
 
@@ -161,13 +160,12 @@ class Session:
             line.send(b"".join([_PUBACK + mid.to_bytes(2, "big") for mid in mids]))
             self._waker.ring()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Best effort: what must not be lost is in the store, not here."""
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """At QoS 0; False if it could not even be handed over: no broker, or one that is slow."""
         line = self._client.line
-        if not self._subscribed or line is None or line.unsent > UNSENT_BYTES_MAX:
-            self.replies_dropped += 1
-            return
-        self._client.publish(topic, payload, qos=0, retain=retain)
+        if not self._client.is_connected() or line is None or line.unsent > UNSENT_BYTES_MAX:
+            return False
+        return self._client.publish(topic, payload, 0, retain).rc == mqtt.MQTT_ERR_SUCCESS
 
     def _leave(self) -> None:
         self._leaving.set()
@@ -328,7 +326,12 @@ class Session:
             topic = "(not UTF-8)"
         assert self._client.line is not None
         incoming = Incoming(topic, bytes(message.payload), message.retain)
-        self._arrived.append(Delivery(self._client.line, message.mid, message.qos, incoming))
+        qos = message.qos
+        if message.retain and qos:
+            # It has no effect and comes again with each subscription; for `status` see FILTERS.
+            self._client.ack(message.mid, qos)
+            qos = 0
+        self._arrived.append(Delivery(self._client.line, message.mid, qos, incoming))
         self._arrived_bytes += len(message.payload)
 
     def _disconnected(self, reason: str) -> None:

@@ -6,7 +6,7 @@ of it in one transaction and only then acknowledges. If that fails, this object 
 built again from the store: nothing in memory is ahead of the disk for longer than a batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gateway import devices
 from gateway.assets import Asset, City, circuit_id
@@ -54,12 +54,14 @@ class Core:
         self._settings = settings
         self._installation = saved.installation
         self._decoder = Decoder()
-        self._devices = {device.name: device for device in map(devices.load, saved.devices)}
+        self.devices = devices.Register(saved.devices)
         self._place_rules = [rule for rule in bundle.rules.values() if rule.scope == "place"]
         self._places = Places()
         self._engine = Engine(bundle, city.subjects())
         self._book = Book(
-            Neighbourhood(self._rule, self._engine.phase, self._parent_of, self._engine.seen_ms)
+            Neighbourhood(
+                self._rules.__getitem__, self._engine.phase, self._parent_of, self._engine.seen_ms
+            )
         )
         start_ms = saved.tick_ms or settings.start_ms
         self._frontier = Frontier(start_ms, quorum=min(QUORUM, len(city.by_device)) or QUORUM)
@@ -69,10 +71,6 @@ class Core:
         self._forgot_day = 0
         self._reading_id = saved.reading_id
         self._restore(saved)
-
-    @property
-    def device_records(self) -> Mapping[str, Device]:
-        return self._devices
 
     @property
     def tick_ms(self) -> int:
@@ -299,9 +297,12 @@ class Core:
         not hold up the acknowledgement of those after it.
         """
         name = address.device if address is not None else ""
-        if address is not None and (name in self._city.by_device or name in self._devices):
+        if address is not None and self._speaks_for_somebody(name, effects):
             devices.note_refused(self._device(address, effects), numbers_of(body))
         self._keep_refusal(incoming, name, refusal, now_ms, effects, body)
+
+    def _speaks_for_somebody(self, name: str, effects: Effects) -> bool:
+        return name in self._city.by_device or name in effects.devices or name in self.devices
 
     def _keep_refusal(
         self,
@@ -324,12 +325,11 @@ class Core:
         )
 
     def _device(self, address: Address, effects: Effects) -> Device:
-        device = self._devices.get(address.device)
-        if device is None:
-            device = Device(address.device, address.zone, address.kind)
-            self._devices[address.device] = device
-        effects.devices[address.device] = device
-        return device
+        name = address.device
+        if name not in effects.devices:
+            known = self.devices.get(name)
+            effects.devices[name] = known or Device(name, address.zone, address.kind)
+        return effects.devices[name]
 
     def _entry(self, transition: Transition, reading: int | None) -> Entry:
         return Entry(
@@ -360,6 +360,7 @@ class Core:
 
     def _finish(self, effects: Effects) -> Effects:
         effects.states = self._engine.take_dirty()
+        self.devices.put_back(effects.devices.values())
         effects.places = self._places.take_dirty()
         effects.tick_ms = self._frontier.tick_ms
         effects.follow_ms = self._follow_ms
@@ -383,9 +384,6 @@ class Core:
 
     def _is_known(self, incident: Incident) -> bool:
         return incident.rule in self._rules and self._engine.knows(incident.subject)
-
-    def _rule(self, rule_id: str) -> Rule:
-        return self._rules[rule_id]
 
     def _parent_of(self, subject_id: str) -> str | None:
         asset = self._city.assets.get(subject_id)

@@ -41,7 +41,7 @@ _STOP_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 2.0
 _POLL_S = 0.05
 _BACK_OFF_S = (0.2, 1.0, 5.0, 15.0, 30.0)
-_SETTLED_S = 60.0  # a server that lived this long earns the shortest back-off again
+_SETTLED_S = 10.0  # a server that lived this long earns the shortest back-off again
 
 
 class Broker:

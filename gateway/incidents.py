@@ -125,20 +125,15 @@ class Book:
         """A rule changed its phase: open, correct, end or withdraw. `now_ms` is the engine's time;
         what is held waits from then on, since after an outage others may still have to report.
         """
-        before, after = transition.before, transition.after
         known = self._open.get((transition.rule, transition.subject))
-        if transition.withdrawn:
-            return self._withdraw(known, now_ms) if known else []
         if known is None:
-            if before is Phase.PENDING and after is Phase.FIRING:
-                return [self._fire(transition, now_ms)]
-            if before is Phase.OK and after in (Phase.FIRING, Phase.CLEARING):
-                return [self._go_on(transition, now_ms)]
-        elif before is Phase.PENDING and after is Phase.FIRING:
+            return [] if transition.withdrawn else self._open_by(transition, now_ms)
+        if transition.withdrawn:
+            return self._withdraw(known, now_ms)
+        turn = transition.before, transition.after
+        if turn == (Phase.PENDING, Phase.FIRING):
             return self._correct(known, transition, now_ms)
-        elif before is Phase.FIRING and after is Phase.CLEARING:
-            return self._stood(known, transition.at_ms)
-        elif before is Phase.CLEARING and after is Phase.OK:
+        if turn == (Phase.CLEARING, Phase.OK):
             return self._clear(known, transition.at_ms, now_ms)
         return []
 
@@ -154,19 +149,18 @@ class Book:
 
     # -- beginnings ---------------------------------------------------------------------------
 
-    def _fire(self, transition: Transition, now_ms: int) -> Step:
-        """A new episode; or the one before after all, if only a late sample had withdrawn it."""
+    def _open_by(self, transition: Transition, now_ms: int) -> list[Step]:
+        """A new episode; or the last one after all, if it goes on, or if only a late sample had
+        withdrawn it.
+        """
+        before, after = transition.before, transition.after
+        goes_on = before is Phase.OK and after in (Phase.FIRING, Phase.CLEARING)
+        if not goes_on and (before, after) != (Phase.PENDING, Phase.FIRING):
+            return []
         ended = self._same_episode(transition)
-        if ended is not None and ended.why == Why.LATE_SAMPLE:
-            return self._take_up(ended, transition, now_ms)
-        return self._open_new(transition, now_ms)
-
-    def _go_on(self, transition: Transition, now_ms: int) -> Step:
-        """The end that was told did not happen."""
-        ended = self._same_episode(transition)
-        if ended is not None:
-            return self._take_up(ended, transition, now_ms)
-        return self._open_new(transition, now_ms)
+        if ended is not None and (goes_on or ended.why == Why.LATE_SAMPLE):
+            return [self._take_up(ended, transition, now_ms)]
+        return [self._open_new(transition, now_ms)]
 
     def _same_episode(self, transition: Transition) -> Incident | None:
         ended = self._ended.get((transition.rule, transition.subject))

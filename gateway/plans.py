@@ -7,6 +7,7 @@ are no plans. Opens no connection and makes no folder.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -15,11 +16,13 @@ from gateway.broker import tls_context
 from gateway.config import Config, Secrets
 from gateway.errors import ConfigError
 from gateway.georeport_http import EndpointError, check_endpoint
-from gateway.history import HistoryConfig
 from gateway.profile import Profile, ProfileError, read_profile
 from rules.files import load, read_folder, read_library
 from rules.finding import Finding
 from rules.rule import Bundle
+
+if TYPE_CHECKING:
+    from gateway.history import HistoryConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Plans:
     city: City
     bundle: Bundle
     profile: Profile
-    history: HistoryConfig | None
+    history: "HistoryConfig | None"
     warnings: Sequence[Finding] = ()
 
 
@@ -117,10 +120,12 @@ def _unreachable(config: Config) -> Iterator[Finding]:
         yield config.finding(["broker", "ca_file"], "E412", message, help_)
 
 
-def _history_config(config: Config, secrets: Secrets) -> HistoryConfig | None:
+def _history_config(config: Config, secrets: Secrets) -> "HistoryConfig | None":
     section, token = config.history, secrets.history_token
     if section is None or token is None:
         return None
+    from gateway.history import HistoryConfig  # its client is a quarter of the start-up time
+
     return HistoryConfig(url=section.url, org=section.org, bucket=section.bucket, token=token)
 
 

@@ -7,16 +7,17 @@ nothing, since the next acknowledgement says the same and every refusal is in th
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.core import Effects, StoredRefusal, rfc3339
-from gateway.devices import Device
 
 DEAD_LETTER_EVERY_MS = 60_000  # per device and reason: a flood of bad messages is one per minute
 ACK_EVERY_MS = 500  # per device: one that sends a backlog needs no word for each batch of it
+LETTERS_MAX = 1_000  # dead letters that wait for a broker; the oldest are let go
 SPOKEN_MAX = 10_000  # devices and reasons remembered
 
 _encode = msgspec.json.Encoder().encode
@@ -35,43 +36,45 @@ class _Reached(NamedTuple):
 
 
 class Replies:
-    """Acknowledgements and dead letters. Both methods yield what is to be published now."""
+    """Acknowledgements and dead letters, from when they are noted until they are taken."""
 
     def __init__(self, *, device_acks: bool) -> None:
         self._device_acks = device_acks
         self._acked: dict[str, int] = {}
         """When a device was last told, oldest first; only those told within ACK_EVERY_MS."""
         self._unsaid: dict[str, _Reached] = {}
-        """What a device is to be told once that has passed."""
+        """What devices are still to be told."""
+        self._letters: deque[Reply] = deque(maxlen=LETTERS_MAX)
         self._spoken: dict[tuple[str, str], tuple[int, int]] = {}
 
-    def to(self, effects: Effects, now_ms: int) -> Iterator[Reply]:
-        """For the effects of a batch that is on disk."""
+    def note(self, effects: Effects) -> None:
+        """The effects of a batch are on disk. What devices have reached is written down here and
+        now: their records run on with the next batch, which may never be committed.
+        """
         if self._device_acks:
-            self._note(effects.devices)
-            yield from self.due(now_ms)
+            for device in effects.devices.values():
+                reached = device.acknowledged()
+                if reached is not None:
+                    self._unsaid[device.name] = _Reached(device.zone, device.kind, *reached)
         for refusal in effects.refusals:
             letter = self._dead_letter(refusal)
             if letter is not None:
-                yield letter
+                self._letters.append(letter)
 
     def due(self, now_ms: int) -> Iterator[Reply]:
-        """What had to wait and need not any longer."""
-        for name, at_ms in list(self._acked.items()):
+        """What can be said now. One that could not be taken is kept if the caller stops there."""
+        while self._letters:
+            yield self._letters[0]
+            self._letters.popleft()
+        while self._acked:
+            name, at_ms = next(iter(self._acked.items()))
             if 0 <= now_ms - at_ms < ACK_EVERY_MS:
                 break
             del self._acked[name]  # long ago, or the clock was set back
-        ready = [name for name in self._unsaid if name not in self._acked]
-        for name in ready:
+        for name in [name for name in self._unsaid if name not in self._acked]:
+            yield _acknowledgement(name, self._unsaid[name], now_ms)
+            del self._unsaid[name]
             self._acked[name] = now_ms
-            yield _acknowledgement(name, self._unsaid.pop(name), now_ms)
-
-    def _note(self, devices: Mapping[str, Device]) -> None:
-        """What they have reached is written down now: the record runs ahead of the disk."""
-        for device in devices.values():
-            reached = device.acknowledged()
-            if reached is not None:
-                self._unsaid[device.name] = _Reached(device.zone, device.kind, *reached)
 
     def _dead_letter(self, refusal: StoredRefusal) -> Reply | None:
         """The letter, with how many of the kind it stands for; None if one went out just now."""

@@ -69,8 +69,8 @@ class Fleet:
 def test_kill_9_at_any_moment_loses_nothing_and_doubles_nothing(
     seed, mosquitto, a_gateway, wait_for
 ):
-    """The gateway dies three times while it works off a backlog. What devices were told is on disk each time, and in the end everything that was
-    published is there once."""
+    """The gateway dies three times while it works off a backlog. What devices were told is on disk
+    each time, and in the end everything that was published is there once."""
     moments = random.Random(seed)
     ingest = 'clock = "follow"\ndevice_acks = true'
     gateway = a_gateway(mosquitto, assets=BINS, ingest=ingest).start()
@@ -102,14 +102,14 @@ def test_kill_9_in_the_middle_of_a_commit_loses_nothing(mosquitto, a_gateway, wa
     wait_for(lambda: heard and json.loads(heard[-1][1])["upto"] == 49, "the first are stored")
     with closing(sqlite3.connect(gateway.data / "sense311.db", isolation_level=None)) as held:
         held.execute("BEGIN IMMEDIATE")
-        client.say(topic(1), *map(reading, range(50, 100)))
+        client.say(topic(2), *map(reading, range(50)))
         time.sleep(1.0)  # long enough for a word that must not come
         gateway.kill()
     assert gateway.count("readings") == 50
-    assert json.loads(heard[-1][1])["upto"] == 49
+    assert {name.split("/")[4] for name, _ in heard} == {"bin-1"}
     gateway.start()
     wait_for(lambda: gateway.count("readings") == 100, "the others come again")
-    assert [seq for _, seq in stored(gateway)] == list(range(100))
+    assert stored(gateway) == [(f"bin-{n}", seq) for n in (1, 2) for seq in range(50)]
 
 
 def test_a_device_that_keeps_its_readings_survives_a_broker_that_forgets(
@@ -160,7 +160,7 @@ def test_kill_9_in_the_middle_of_commits_keeps_every_batch_that_returned(tmp_pat
     """A child writes and says which batch is committed; it is killed at random moments. What it
     said is there, and no batch is there in part."""
     moments = random.Random(7)
-    for _ in range(8):
+    for _ in range(5):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
         ) as child:

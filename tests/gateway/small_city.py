@@ -100,7 +100,7 @@ class Gate:
         return [row.service for row in self.rows]
 
     def acknowledged(self, device):
-        return self.core.device_records[device].acknowledged()
+        return self.core.devices.get(device).acknowledged()
 
     def _keep(self, effects):
         if self.store is not None:

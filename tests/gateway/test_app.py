@@ -1,13 +1,21 @@
 """The whole path on real parts: a fault published over MQTT becomes one request at the desk."""
 
+import gzip
+import http.server
 import json
 import signal
 import sqlite3
 import subprocess
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from conftest import CANARY_KEY, SENSE311, a_bin, a_lamp
+
+from gateway import devices
+from gateway.app import Gateway
+from gateway.config import read_config
+from gateway.plans import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +190,69 @@ def test_two_gateways_on_one_folder_are_one_too_many(mosquitto, a_gateway):
     assert (said["state"], said["problem"]) == ("red", "stopped")
 
 
+def test_a_message_that_meets_a_bug_is_put_aside_alone(mosquitto, a_gateway, wait_for, monkeypatch):
+    """With a bug planted, one message of many breaks the core: it is kept, told and acknowledged,
+    and all the others are taken in once."""
+    admit = devices.admit
+
+    def buggy(device, reading, times):
+        assert b'"fill_pct": 13' not in reading.body, "planted"
+        return admit(device, reading, times)
+
+    monkeypatch.setattr(devices, "admit", buggy)
+    folder = a_gateway(mosquitto, assets=BINS)
+    gateway = Gateway(prepare(*read_config(folder.config)))
+    thread = threading.Thread(target=gateway.run)
+    thread.start()
+    try:
+        bodies = [message(n, n, fill_pct=13 if n == 33 else 20) for n in range(100)]
+        wait_for(lambda: gateway.status()["state"] == "green", "it is up")
+        client = mosquitto.login()
+        for body in bodies:
+            client.publish(topic("bin", 1), body)
+        wait_for(lambda: folder.count("readings") == 99, "the others are taken in")
+        ((reason, body),) = folder.query("SELECT reason, payload FROM refusals")
+        assert (reason, json.loads(body)["seq"]) == ("internal_error", 33)
+    finally:
+        gateway.stop()
+        thread.join(20)
+
+
+@pytest.fixture
+def influx():
+    """A server that takes writes as InfluxDB does; what it was sent, line by line."""
+    lines = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            lines.extend(gzip.decompress(body).decode().splitlines())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", lines
+        server.shutdown()
+        thread.join()
+
+
+def test_readings_go_to_history_where_it_is_configured(mosquitto, a_gateway, wait_for, influx):
+    """Each once, after it is stored; the cursor moves with them."""
+    url, lines = influx
+    section = f'[history]\nurl = "{url}"\norg = "o"\nbucket = "b"\ntoken_file = "api_key"'
+    gateway = a_gateway(mosquitto, assets=BINS, more=section).start()
+    say_rounds(mosquitto.login(), "bin", [(EMPTY, EMPTY, EMPTY)] * 4, minutes=10)
+    wait_for(lambda: len(lines) == 12, "all are in the history")
+    assert lines[0].startswith("bin,asset=B-1,device=bin-1,zone=z fill_pct=20.0 1768453200000")
+    cursor = "SELECT value FROM meta WHERE key = 'history'"
+    wait_for(lambda: gateway.query(cursor) == [("12",)], "the cursor has moved")
+
+
 def test_secrets_are_in_no_log_no_status_and_no_database(
     start_mosquitto, tmp_path, desk, a_gateway, wait_for
 ):
@@ -200,6 +271,6 @@ def test_secrets_are_in_no_log_no_status_and_no_database(
     with sqlite3.connect(gateway.data / "sense311.db") as db:
         dump = "\n".join(db.iterdump())
     db.close()
-    written = [p for p in gateway.data.iterdir() if p.name not in ("ballast",)]
+    written = [p for p in gateway.data.iterdir() if p.name != "ballast"]
     texts = [gateway.log.read_bytes(), dump.encode(), *(p.read_bytes() for p in written)]
     assert not [t for t in texts if canary.encode() in t or CANARY_KEY.encode() in t]

@@ -54,6 +54,7 @@ def changed(line, by):
 URL = 'url = "mqtt://127.0.0.1:1883"'
 END = 'endpoint = "http://127.0.0.1:9/open311/v2"'
 FILES = 'files = ["assets.geojson"]'
+SHOWN = "sense311.toml"
 WRONG = {
     "no TOML": ("[broker\n", 1, "E401", "Expected", "quotes"),
     "not UTF-8": (b"\xff\xfe", 1, "E400", "not UTF-8", "UTF-8"),
@@ -61,22 +62,25 @@ WRONG = {
     "a key that is no key": (GOOD + "[ingest]\nbach_max = 5\n", 10, "E402", "ingest.bach_max",
                              "did you mean batch_max?"),
     "a section that is none": (GOOD + "[brokers]\n", 9, "E402", "brokers", "broker?"),
-    "a section missing": (changed("[city]\n" + END, ""), 1, "E403", "missing city", "sense311.toml"),
-    "a key missing": (changed(END, ""), 4, "E403", "missing city.endpoint", "sense311.toml"),
+    "a section missing": (changed("[city]\n" + END, ""), 1, "E403", "missing city", SHOWN),
+    "a key missing": (changed(END, ""), 4, "E403", "missing city.endpoint", SHOWN),
     "no broker": (changed(URL, ""), 1, "E403", "no broker named", "url ="),
-    "a section as a value": (changed(f"[city]\n{END}", "") .replace("[broker]", "city = 1\n[broker]"),
+    "a section as a value": (changed(f"[city]\n{END}", "") .replace("[broker]",
+                             "city = 1\n[broker]"),
                              1, "E404", "city:", "[name]"),
     "text for a number": (GOOD + '[ingest]\nidle_s = "5"\n', 10, "E404", "ingest.idle_s", "quotes"),
-    "text for a truth": (GOOD + '[ingest]\ndevice_acks = "yes"\n', 10, "E404", "device_acks", "true"),
+    "text for a truth": (GOOD + '[ingest]\ndevice_acks = "yes"\n', 10, "E404", "device_acks",
+                         "true"),
     "a number for text": (changed(END, "endpoint = 5"), 5, "E404", "city.endpoint", "quotes"),
     "text for a list": (changed(FILES, 'files = "a"'), 8, "E404", "assets.files", "brackets"),
-    "out of range": (GOOD + "[ingest]\nbatch_max = 0\n", 10, "E404", "greater", "sense311.toml"),
-    "infinite": (GOOD + "[ingest]\nidle_s = inf\n", 10, "E404", "idle_s", "sense311.toml"),
-    "another clock": (GOOD + '[ingest]\nclock = "wall"\n', 10, "E404", "'system'", "sense311.toml"),
+    "out of range": (GOOD + "[ingest]\nbatch_max = 0\n", 10, "E404", "greater", SHOWN),
+    "infinite": (GOOD + "[ingest]\nidle_s = inf\n", 10, "E404", "idle_s", SHOWN),
+    "another clock": (GOOD + '[ingest]\nclock = "wall"\n', 10, "E404", "'system'", SHOWN),
     "a time without zone": (GOOD + "[ingest]\nfollow_from = 2026-01-15T12:00:00\n", 10, "E404",
-                            "time zone", "sense311.toml"),
+                            "time zone", SHOWN),
     "another scheme": (changed(URL, 'url = "http://127.0.0.1"'), 2, "E404", "mqtt://", "sense311"),
-    "a password in the URL": (changed(URL, 'url = "mqtt://u:secret-canary@h"'), 2, "E404", "mqtt://",
+    "a password in the URL": (changed(URL, 'url = "mqtt://u:secret-canary@h"'), 2, "E404",
+                              "mqtt://",
                               "sense311"),
     "a port beyond": (changed(URL, 'url = "mqtt://h:99999"'), 2, "E404", "mqtt://", "sense311"),
     "no host": (changed(URL, 'url = "mqtt://:1883"'), 2, "E404", "mqtt://", "sense311"),
@@ -85,19 +89,24 @@ WRONG = {
                          "only its owner"),
     "a secret for all to read": (changed(URL, URL + '\npassword_file = "open"'), 3, "E405",
                                  "chmod 600", "only its owner"),
-    "an empty secret": (changed(END, END + '\napi_key_file = "empty"'), 6, "E405", "empty", "owner"),
+    "an empty secret": (changed(END, END + '\napi_key_file = "empty"'), 6, "E405", "empty",
+                        "owner"),
     "a folder as a secret": (changed(END, END + '\napi_key_file = "."'), 6, "E405", "", "owner"),
     "no credentials in it": (changed(URL, 'credentials = "login.json"'), 2, "E406", "credentials",
                              "sense311 broker"),
     "no such assets": (changed(FILES, 'files = ["none.csv"]'), 8, "E410", "none.csv", "folder"),
-    "no assets": (changed(FILES, "files = []"), 8, "E404", "at least 1", "sense311.toml"),
+    "no assets": (changed(FILES, "files = []"), 8, "E404", "at least 1", SHOWN),
     "no such rules": (GOOD + '[rules]\nfiles = ["none"]\n', 10, "E410", "none", "folder"),
-    "no such rule": (GOOD + '[rules]\ndisable = ["lamp_owt"]\n', 10, "E409", "lamp_owt", "lamp_out"),
-    "no such authority": (changed(URL, URL + '\nca_file = "none.crt"'), 3, "E410", "none", "folder"),
+    "no such rule": (GOOD + '[rules]\ndisable = ["lamp_owt"]\n', 10, "E409", "lamp_owt",
+                     "lamp_out"),
+    "no such authority": (changed(URL, URL + '\nca_file = "none.crt"'), 3, "E410", "none",
+                          "folder"),
     "no authority's file": (changed(URL, URL + '\nca_file = "empty"'), 3, "E412", "ca_file", "PEM"),
-    "no https": (changed(END, 'endpoint = "http://example.org/v2"'), 5, "E411", "https://", "https"),
+    "no https": (changed(END, 'endpoint = "http://example.org/v2"'), 5, "E411", "https://",
+                 "https"),
     "no address": (changed(END, 'endpoint = "desk"'), 5, "E411", "https://", "https"),
-    "the store in a file": (GOOD + '[store]\nfolder = "open"\n', 10, "E410", "not a folder", "makes"),
+    "the store in a file": (GOOD + '[store]\nfolder = "open"\n', 10, "E410", "not a folder",
+                            "makes"),
     "no address of history": (GOOD + HISTORY + 'url = "influx"\n', 13, "E413", "url", "https"),
     "no bucket": (GOOD + HISTORY.replace('"b"', '""') + 'url = "http://h"\n', 11, "E413", "bucket",
                   "bucket"),
@@ -109,7 +118,7 @@ def test_a_fault_is_one_finding_with_file_line_and_help(folder, text, line, code
     """Where it stands, what is wrong, how to mend it; no secret in any of it."""
     (found,) = findings_of(folder, text)
     assert (found.code, found.line) == (code, line)
-    assert found.file == str(folder / "sense311.toml")
+    assert found.file == str(folder / SHOWN)
     assert message in found.message
     assert help_ in found.help
     assert found.help
@@ -169,7 +178,7 @@ def test_nothing_starts_with_a_wrong_configuration(folder, command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
         text = GOOD.replace("1883", str(listener.getsockname()[1])) + "[store]\nfoldr = 1\n"
-        (folder / "sense311.toml").write_text(text)
+        (folder / SHOWN).write_text(text)
         done = subprocess.run(
             [*SENSE311, command, "-c", folder / "sense311.toml", "--json"],
             capture_output=True, text=True, check=False,

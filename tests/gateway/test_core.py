@@ -275,7 +275,7 @@ def test_strangers_leave_no_trace_but_their_refusal():
     gate = Gate(city_of())
     gate.take(lamp("nobody", 0, DARK, 1), sent("nobody", b"{"), minute=0)
     assert [r.reason for r in gate.refusals] == ["unknown_device", "not_json"]
-    assert "nobody" not in gate.core.device_records
+    assert "nobody" not in gate.core.devices
 
 
 def test_each_bad_message_of_a_batch_is_refused_by_itself():
@@ -328,7 +328,7 @@ def test_late_readings_are_stored_and_not_judged():
     gate.take(lamp("d0", 94, DARK, 1), lamp("d0", -24 * 60, DARK, 2), minute=101)
     assert [r.verdict for r in gate.readings] == ["fresh", "late", "late"]
     assert gate.journal == []
-    assert gate.core.device_records["d0"].late == 2
+    assert gate.core.devices.get("d0").late == 2
 
 
 def test_a_backfill_is_judged_in_its_own_time():
@@ -359,7 +359,7 @@ def test_a_device_says_of_itself_that_it_is_online():
     """Kept with it; a retained status is as good as a fresh one."""
     gate = Gate(city_of())
     gate.take(sent("d0", {"online": False}, leaf="status", retain=True), minute=0)
-    assert gate.core.device_records["d0"].online is False
+    assert gate.core.devices.get("d0").online is False
 
 
 def test_simulated_readings_are_refused_unless_allowed():
@@ -430,6 +430,17 @@ def test_a_dark_lamp_is_filed_once_whenever_the_gateway_restarts(store, moment):
     assert all(i.cleared_ms is not None for i in store.load().incidents)
 
 
+def test_a_report_behind_the_clock_after_a_restart_finds_time_where_it_was(store):
+    """The timer had run out before; it is not taken back to run out again."""
+    gate = Gate(city_of(), store=store)
+    gate.take(lamp("d0", 0, DARK, 1), lamp("d0", 10, DARK, 2), minute=10)
+    gate.pass_to(16)
+    gate.restart()
+    gate.take(lamp("d0", 12, DARK, 3), minute=16)
+    assert gate.phase("lamp_out", "SL-0") == "firing"
+    assert [i.state for i in gate.incidents.values()] == ["held"]
+
+
 def test_a_place_and_its_quorum_survive_a_restart(store):
     """Two passes before, one after."""
     gate = Gate(city_of(), store=store)
@@ -447,6 +458,7 @@ def test_a_rule_that_is_changed_while_its_fault_is_open_files_nothing_again(stor
     assert gate.services() == ["STREETLIGHT_OUT"]
     gate.bundle, _ = load(read_library(), {"lamp_out.out_frac": "30%"})
     gate.restart()
+    assert gate.phase("lamp_out", "SL-0") == "firing"
     for minute in range(30, 60, 5):
         gate.live(minute, lamp("d0", minute, DARK, minute))
     assert gate.services() == ["STREETLIGHT_OUT"]

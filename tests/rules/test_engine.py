@@ -120,6 +120,32 @@ def test_a_sample_behind_the_tick_that_agrees_with_it_says_nothing_twice():
     assert engine.phase("b0", "hot") == "firing"
 
 
+def test_what_a_tick_has_done_can_be_undone_after_a_restart_too():
+    """Which changes are only of the passing of time is on disk."""
+    old, new = engine_of(), engine_of()
+    feed(old, (0, 2), (2, 2))
+    old.tick(at(6))
+    new.restore(old.take_dirty(), old.layout())
+    new.tick_ms = old.tick_ms
+    assert feed(new, (3, 1)) == ["3 firing>ok withdrawn"]
+
+
+def test_a_late_sample_may_join_two_episodes():
+    """The second one never was; the first one goes on."""
+    engine = engine_of(bundle_of(for_ms=0))
+    assert feed(engine, (0, 2), (1, 0), (4.5, 2))[-1] == "4.5 pending>firing"
+    assert feed(engine, (3, 2)) == ["3 firing>ok withdrawn", "0 ok>firing"]
+    assert engine.phase("b0", "hot") == "firing"
+
+
+def test_a_late_sample_is_run_with_the_silence_before_it():
+    """It ends a time of blindness that counts for nothing."""
+    shape = {"blind_after_ms": 2 * MINUTE_MS, "for_ms": 5 * MINUTE_MS}
+    engine = engine_of(bundle_of(**shape))
+    feed(engine, (0, 2), (4, 2), (2.5, 2), (5, 2), (6, 2), (7, 2))
+    assert lines(engine.tick(at(8))) == ["7.5 pending>firing"]
+
+
 def test_a_backlog_behind_the_clock_is_judged_in_its_own_time():
     """Hours late, but in order: the device had no connection."""
     engine = engine_of(bundle_of(blind_after_ms=20 * MINUTE_MS))
@@ -176,6 +202,7 @@ SHAPES = [
     {"for_ms": 0, "clear_for_ms": 0, "samples_min": 2},
     {"gap_ms_max": 2 * MINUTE_MS},
     {"blind_after_ms": 4 * MINUTE_MS},
+    {"blind_after_ms": 2 * MINUTE_MS, "for_ms": 5 * MINUTE_MS},
     {"clear": None},
 ]
 samples_of = st.lists(
@@ -490,6 +517,14 @@ def test_a_circuit_fault_ends_when_its_lamps_are_lit_again(library):
     assert of_rule(said, "feeder_outage")[1:] == [
         "4 pending>firing", "21 firing>clearing", "31 clearing>ok",
     ]  # fmt: skip
+
+
+def test_time_alone_ends_what_is_clear():
+    """The last clear sample covers the rest of the wait."""
+    engine = engine_of()
+    feed(engine, (0, 2), (4, 2), (5, 0))
+    said = [line for minute in range(6, 10) for line in lines(engine.tick(at(minute)))]
+    assert said == ["8 clearing>ok"]
 
 
 def test_a_tick_that_has_been_does_nothing():
