@@ -133,6 +133,10 @@ class Book:
         turn = transition.before, transition.after
         if turn == (Phase.PENDING, Phase.FIRING):
             return self._correct(known, transition, now_ms)
+        if turn == (Phase.FIRING, Phase.CLEARING):
+            return self._stood(known, transition.at_ms)
+        if turn == (Phase.FIRING, Phase.CLEARING):
+            return self._stood(known, transition.at_ms)
         if turn == (Phase.CLEARING, Phase.OK):
             return self._clear(known, transition.at_ms, now_ms)
         return []
