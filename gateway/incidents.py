@@ -131,15 +131,14 @@ class Book:
         if transition.withdrawn:
             return self._withdraw(known, now_ms)
         turn = transition.before, transition.after
+        steps: list[Step] = []
         if turn == (Phase.PENDING, Phase.FIRING):
-            return self._correct(known, transition, now_ms)
-        if turn == (Phase.FIRING, Phase.CLEARING):
-            return self._stood(known, transition.at_ms)
-        if turn == (Phase.FIRING, Phase.CLEARING):
-            return self._stood(known, transition.at_ms)
-        if turn == (Phase.CLEARING, Phase.OK):
-            return self._clear(known, transition.at_ms, now_ms)
-        return []
+            steps = self._correct(known, transition, now_ms)
+        elif turn == (Phase.FIRING, Phase.CLEARING):
+            steps = self._stood(known, transition.at_ms)
+        elif turn == (Phase.CLEARING, Phase.OK):
+            steps = self._clear(known, transition.at_ms, now_ms)
+        return steps
 
     def due(self, now_ms: int) -> list[Step]:
         """The held incidents whose wait is over, decided."""

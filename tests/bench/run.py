@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ WAIT_S = 120.0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000, help="backlog of each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="each in both orders")
     parser.add_argument("--assets", type=int, default=100_000)
     parser.add_argument("--latency-s", type=float, default=20.0)
     parser.add_argument("--json", action="store_true")
@@ -40,8 +41,10 @@ def main() -> None:
     # A backlog takes long to make with a sync for each message, and draining it is the same.
     with world("2m") as at:
         result["throughput"] = throughput(at, args.messages, args.rounds)
-    with world("always") as at:
+    with world("2m") as at:
         result["latency"] = latency(at, args.latency_s)
+    with world("always") as at:
+        result["latency_always"] = latency(at, args.latency_s)
     with world("2m") as at:
         result["memory"] = memory(at, args.assets)
     result["help_s"] = help_time()
@@ -113,26 +116,30 @@ def gateway(config: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def throughput(folder: Path, count: int, rounds: int) -> dict[str, Any]:
-    """Both subscribers have a session; a backlog is published; each drains it, in turn first."""
+    """Both subscribers have a session; a backlog is published; each drains it, in turn first. Who
+    comes second finds the server busy clearing away, so first is compared with first, second with
+    second, and the worse of the two ratios counts.
+    """
     config = configure(folder, LAMPS)
     with gateway(config):
         pass
     run(folder, "bare", "subscribe", 0)
-    bare, whole = [], []
-    for round_ in range(rounds):
+    rates: dict[str, list[float]] = {"bare 1": [], "bare 2": [], "whole 1": [], "whole 2": []}
+    for round_ in range(2 * rounds):
         run(folder, "fleet", "publish", count, round_ * count)
-        drains = [
-            lambda: bare.append(run(folder, "bare", "drain", count)["per_s"]),
-            lambda: whole.append(drain_gateway(config, count)),
-        ]
-        for drain in drains if round_ % 2 else reversed(drains):
-            drain()
-    ratios = [w / b for w, b in zip(whole, bare, strict=True)]
+        order = ["bare", "whole"] if round_ % 2 else ["whole", "bare"]
+        for position, who in enumerate(order, 1):
+            if who == "bare":
+                rate = run(folder, "bare", "drain", count)["per_s"]
+            else:
+                rate = drain_gateway(config, count)
+            rates[f"{who} {position}"].append(rate)
+    middle = {name: round(statistics.median(values)) for name, values in rates.items()}
+    ratios = [middle[f"whole {i}"] / middle[f"bare {i}"] for i in (1, 2)]
     return {
-        "bare_per_s": [round(x) for x in bare],
-        "whole_per_s": [round(x) for x in whole],
-        "ratio": round(statistics.median(ratios), 3),
-        "ratios": [round(x, 3) for x in ratios],
+        "per_s": middle,
+        "ratio": round(min(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
     }
 
 
@@ -152,13 +159,31 @@ def drain_gateway(config: Path, count: int) -> float:
 
 
 def latency(folder: Path, seconds: float) -> dict[str, Any]:
-    """Publish to commit at 1,000 messages a second: the message says when it was published, the
-    device acknowledgement that follows the commit says when that was done."""
+    """Publish to commit at a steady rate: a reader of the database sees each reading as soon as it
+    is committed, and the reading says when it was published.
+    """
     config = configure(folder, LAMPS)
-    text = config.read_text()
-    config.write_text(text + "[ingest]\ndevice_acks = true\n")
-    with gateway(config):
-        return run(folder, "fleet", "latency", int(seconds * 1000))
+    database = folder / "data" / "sense311.db"
+    count = int(seconds * 1000)
+    with gateway(config), ThreadPoolExecutor() as pool:
+        client = pool.submit(run, folder, "fleet", "pace", count)
+        waits: list[float] = []
+        last = 0
+        end = time.monotonic() + seconds + WAIT_S
+        while len(waits) < count and time.monotonic() < end:
+            seen = query(database, f"SELECT id, ts_ms FROM readings WHERE id > {last}")
+            now_ms = time.time() * 1000
+            waits.extend(now_ms - ts_ms for _, ts_ms in seen)
+            last = max((reading for reading, _ in seen), default=last)
+            time.sleep(0.005)
+        rate = client.result()["rate_per_s"]
+    waits.sort()
+    return {
+        "measured": len(waits),
+        "rate_per_s": rate,
+        "p50_ms": round(waits[len(waits) // 2], 1),
+        "p99_ms": round(waits[int(len(waits) * 0.99)], 1),
+    }
 
 
 def memory(folder: Path, assets: int) -> dict[str, Any]:
@@ -214,18 +239,26 @@ def wait_for(condition: Any) -> None:
 
 
 def shown(result: Mapping[str, Any]) -> str:
-    through, late, mem = result["throughput"], result["latency"], result["memory"]
-    return (
-        f"measured {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores\n"
-        f"whole durable path, QoS 1   {through['whole_per_s']} messages/s\n"
-        f"bare paho subscriber        {through['bare_per_s']} messages/s\n"
-        f"ratio                       {through['ratio']}   (goal: at least 0.65)\n"
-        f"publish to commit, {late['rate_per_s']}/s   "
-        f"p50 {late['p50_ms']} ms, p99 {late['p99_ms']} ms   (goal: p99 at most 250 ms)\n"
-        f"memory, {mem['assets']} assets       {mem['resident_mb']} MB   (goal: at most 400 MB)\n"
-        f"start with them             {mem['start_s']} s\n"
-        f"sense311 --help             {result['help_s']} s   (goal: under 0.5 s)\n"
-    )
+    through, mem = result["throughput"], result["memory"]
+    per_s = through["per_s"]
+    lines = [
+        f"measured {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores",
+        f"whole durable path, QoS 1   {per_s['whole 1']} / {per_s['whole 2']} messages/s",
+        f"bare paho subscriber        {per_s['bare 1']} / {per_s['bare 2']} messages/s",
+        f"ratio, the worse one        {through['ratio']}   (goal: at least 0.65)",
+    ]
+    for name, sync in (("latency", "2m"), ("latency_always", "always")):
+        late = result[name]
+        lines.append(
+            f"publish to commit, {late['rate_per_s']}/s, broker sync {sync}   "
+            f"p50 {late['p50_ms']} ms, p99 {late['p99_ms']} ms   (goal: p99 at most 250 ms)"
+        )
+    lines += [
+        f"memory, {mem['assets']} assets       {mem['resident_mb']} MB   (goal: at most 400 MB)",
+        f"start with them             {mem['start_s']} s",
+        f"sense311 --help             {result['help_s']} s   (goal: under 0.5 s)",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
