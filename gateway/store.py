@@ -26,7 +26,7 @@ import msgspec
 from gateway import devices
 from gateway.core import Effects, HistoryReading, Saved
 from gateway.errors import StoreBroken, StoreFull
-from gateway.incidents import Incident
+from gateway.incidents import ENDED_MAX, Incident
 from gateway.outbox import AHEAD_MS_MAX, Row, RowChangedError, ServiceRequest, State
 from gateway.schema import MIGRATIONS
 
@@ -109,7 +109,8 @@ class Store:
                 db.executemany(
                     "INSERT INTO incidents VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "
                     "ON CONFLICT (id) DO UPDATE SET state = excluded.state, "
-                    "due_ms = excluded.due_ms, parent = excluded.parent, "
+                    "started_ms = excluded.started_ms, fired_ms = excluded.fired_ms, "
+                    "due_ms = excluded.due_ms, vals = excluded.vals, parent = excluded.parent, "
                     "cleared_ms = excluded.cleared_ms, why = excluded.why",
                     map(_incident_row, effects.incidents.values()),
                 )
@@ -137,7 +138,12 @@ class Store:
         """The world as it was when the last transaction ended."""
         with self._reading() as db:
             meta = dict(db.execute("SELECT key, value FROM meta"))
-            incidents = db.execute("SELECT * FROM incidents WHERE cleared_ms IS NULL ORDER BY id")
+            # The ended ones too, the latest of them: a late sample may show that one goes on.
+            incidents = db.execute(
+                "SELECT * FROM incidents WHERE cleared_ms IS NULL OR id IN (SELECT id FROM "
+                "incidents WHERE cleared_ms IS NOT NULL ORDER BY id DESC LIMIT ?) ORDER BY id",
+                (ENDED_MAX,),
+            )
             return Saved(
                 installation=meta["installation"],
                 tick_ms=int(meta.get("tick_ms", 0)),
