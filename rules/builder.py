@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from rules import settings
-from rules.codegen import compiled, reads
+from rules.codegen import condition_of
 from rules.document import Mapping as YamlMapping
 from rules.document import Node as YamlNode
 from rules.document import Scalar
@@ -116,10 +116,10 @@ class _Builder:
 
     def _compiled(self, name: str, scalar: Scalar, context: Context) -> Condition:
         tree = condition(scalar, context, self.names)
-        judge, slots = compiled(tree, self.slots)
+        made, slots = condition_of(scalar.text, tree, self.slots)
         self.slots += slots
         self.trees[name] = tree
-        return Condition(scalar.text, judge, reads(tree))
+        return made
 
 
 def build(head: Head, context: Context, hit_context: Context) -> Built:

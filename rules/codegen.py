@@ -13,7 +13,7 @@ from math import inf
 from types import CodeType, FunctionType
 from typing import Any, cast
 
-from rules.rule import Judge
+from rules.rule import Condition, Judge
 from rules.runtime import average, expected_power, folded, highest, lowest, occurrences
 from rules.tree import MEMORIES, PEERS, Node, Op, own, uses
 
@@ -57,6 +57,12 @@ def compiled(node: Node, first_slot: int = 0) -> tuple[Judge, int]:
     module = compile(source, "<rule>", "exec")
     code = next(part for part in module.co_consts if isinstance(part, CodeType))
     return cast("Judge", FunctionType(code, namespace)), writer.slots
+
+
+def condition_of(text: str, node: Node, first_slot: int) -> tuple[Condition, int]:
+    """A condition and how many slots it takes from `first_slot` on."""
+    judge, slots = compiled(node, first_slot)
+    return Condition(text, judge, reads(node), node, first_slot), slots
 
 
 def may_be_unknown(node: Node) -> bool:
@@ -307,6 +313,11 @@ def _literal(value: Fraction) -> str:
     return repr(float(value))
 
 
+def reads(node: Node) -> frozenset[str]:
+    """The wire keys of the subject's samples that a tree reads."""
+    return frozenset(str(part.detail) for part in own(node) if part.op is Op.FIELD)
+
+
 def _conversion(node: Node, atom: str) -> str:
     assert isinstance(node.detail, tuple)
     factor, shift = node.detail
@@ -315,8 +326,3 @@ def _conversion(node: Node, atom: str) -> str:
     # A division by 100 is exact where a product with 0.01 is not.
     scaled = f"{atom} / {_literal(1 / factor)}" if factor < 1 else f"{atom} * {_literal(factor)}"
     return scaled if shift == 0 else f"{scaled} + {_literal(shift)}"
-
-
-def reads(node: Node) -> frozenset[str]:
-    """The wire keys of the subject's samples that a tree reads."""
-    return frozenset(str(part.detail) for part in own(node) if part.op is Op.FIELD)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rules.tree import Node
+
 Values = Mapping[str, Any]
 """Wire key -> number or bool. A key that is not there is unknown."""
 
@@ -61,6 +63,10 @@ class Condition:
     judge: Judge
     fields: frozenset[str] = frozenset()
     """Wire keys that it reads."""
+    tree: Node | None = None
+    """What `judge` was compiled from: for explaining, for columns, for mutation."""
+    first_slot: int = 0
+    """Where its memories begin in the slots of its rule."""
 
 
 @dataclass(frozen=True, slots=True)
