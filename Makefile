@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup parts demo test check bench lock clean
+.PHONY: setup parts demo test check bench fuzz lock clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,14 @@ check: setup
 
 bench: setup
 	$(BIN)/python tests/bench/run.py $(ARGS)
+
+# Guided fuzzing of rule files, for FUZZ_SECONDS; its tool is not among the project's own dependencies,
+# since it does not build everywhere.
+FUZZ_SECONDS ?= 60
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r tests/fuzz/requirements.txt
+	$(BIN)/python tests/fuzz/rule_files.py -max_total_time=$(FUZZ_SECONDS) -max_len=4096 $(ARGS)
 
 # Pins every dependency with its hashes; names no index, so it works with any.
 lock: setup

@@ -3,31 +3,28 @@
 Four threads: the network (paho), the core (this one: take a batch, decide, commit, acknowledge,
 reply), the filer, and history. The order in `_ingest` is the promise: nothing is acknowledged
 before it is on disk. When the disk is full it stops taking, says so, and begins again from what the
-store holds; when the disk is broken it ends.
+store holds; when the disk is broken it ends. Other rules come into force between two batches, whole
+and from what the store holds, or not at all.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.broker import BrokerSettings, Delivery, Session
 from gateway.clock import Clock, SystemClock
-from gateway.core import (
-    REFUSED_BYTES_KEPT,
-    Core,
-    Effects,
-    HistoryReading,
-    Settings,
-    StoredRefusal,
-)
+from gateway.core import REFUSED_BYTES_KEPT, Core
+from gateway.counters import Counters
+from gateway.effects import Effects, HistoryReading, Settings, StoredRefusal
 from gateway.errors import StoreError, StoreFull
 from gateway.filing import Filer
 from gateway.open311 import Open311Client
 from gateway.plans import Plans
+from gateway.reload import Reloader
 from gateway.replies import Replies
+from gateway.requests import rfc3339
 from gateway.status import write_status
 from gateway.store import PRUNE_ROWS, Store
 
@@ -41,38 +38,25 @@ STOP_S = 10.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Counters:
-    """Since the start of this process."""
-
-    messages: int = 0
-    readings: int = 0
-    duplicates: int = 0
-    refusals: int = 0
-    batches: int = 0
-    requests: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-
-    def add(self, messages: int, effects: Effects) -> None:
-        self.batches += 1
-        self.messages += messages
-        self.readings += len(effects.readings)
-        self.duplicates += effects.duplicates
-        self.refusals += len(effects.refusals)
-        self.requests += len(effects.outbox)
-        for refusal in effects.refusals:
-            self.reasons[refusal.reason] = self.reasons.get(refusal.reason, 0) + 1
-
-
 class Gateway:
     """One gateway: `run` until `stop` is called from a signal handler or another thread."""
 
-    def __init__(self, plans: Plans, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        plans: Plans,
+        clock: Clock | None = None,
+        read_again: Callable[[], Plans] | None = None,
+    ) -> None:
+        """`read_again`: the plans of the files as they are when it is called. ConfigError."""
         self._plans = plans
         self._config = plans.config
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
         self._store = Store(plans.config.store.folder)
+        self._loaded_ms = self._clock.now_ms()
+        self._reloader = Reloader(
+            plans.config.store.folder, read_again or (lambda: plans), plans, self._loaded_ms
+        )
         try:
             self._build()
         except BaseException:
@@ -81,7 +65,7 @@ class Gateway:
 
     def _build(self) -> None:
         plans = self._plans
-        self._core = self._build_core()
+        self._core = self._build_core(plans)
         self._replies = Replies(device_acks=plans.config.ingest.device_acks)
         self._session = Session(_broker_settings(plans), known=len(self._core.devices) > 0)
         self._client = _client(plans)
@@ -104,6 +88,10 @@ class Gateway:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def reload(self) -> None:
+        """From a signal handler or another thread: take up the rules and assets as they are now."""
+        self._reloader.ask()
 
     def run(self) -> None:
         """Until `stop`. StoreBroken: the disk cannot be trusted any more."""
@@ -128,6 +116,7 @@ class Gateway:
             else:
                 self._let_time_pass()
             self._speak()
+            self._take_up_rules()
             self._keep_house()
         except StoreFull as error:
             self._wait_for_room(error)
@@ -138,7 +127,7 @@ class Gateway:
             effects = self._core.process([delivery.incoming for delivery in deliveries], now_ms)
         except Exception:
             log.exception("a batch of %d messages broke the core", len(deliveries))
-            self._core = self._build_core()  # nothing of the batch is in effect
+            self._core = self._build_core(self._plans)  # nothing of the batch is in effect
             if len(deliveries) > 1:
                 middle = len(deliveries) // 2
                 self._ingest(deliveries[:middle])
@@ -200,7 +189,7 @@ class Gateway:
                 self._store.make_room()
                 self._prune()
                 self._store.probe()
-                self._core = self._build_core()
+                self._core = self._build_core(self._plans)
             except StoreFull:
                 self._write_status()
                 self._stopping.wait(FULL_RETRY_S)
@@ -209,6 +198,24 @@ class Gateway:
             self._trouble = ""
             self._session.resume()
             return
+
+    # -- other rules --------------------------------------------------------------------------
+
+    def _take_up_rules(self) -> None:
+        """What was read since the last turn; then look whether somebody asks."""
+        offer = self._reloader.take()
+        if offer is not None:
+            now_ms = self._clock.now_ms()
+            try:
+                self._reloader.answer(offer, self._plans, self._put_in_force, now_ms)
+            finally:
+                self._write_status()
+        self._reloader.look()
+
+    def _put_in_force(self, plans: Plans) -> None:
+        """All of the core is built before anything of it counts."""
+        self._core = self._build_core(plans)
+        self._plans, self._loaded_ms = plans, self._clock.now_ms()
 
     # -- keeping house ------------------------------------------------------------------------
 
@@ -229,11 +236,16 @@ class Gateway:
         return self._store.prune(oldest_ms, keep.size_mb * 1024 * 1024, cursor)
 
     def status(self) -> dict[str, Any]:
-        """What the gateway says of itself; red with a reason, or green."""
+        """What the gateway says of itself: green; amber, which works but waits for somebody; or
+        red; with the reason.
+        """
         problem = self._trouble or self._session.problem
+        state = "red" if problem else "green"
+        if not problem and self._reloader.outcome.refused:
+            state, problem = "amber", self._reloader.outcome.problem
         desk = self._filer.health
         return {
-            "state": "red" if problem else "green",
+            "state": state,
             "at_ms": self._clock.now_ms(),
             "problem": problem,
             "broker": "connected" if self._session.is_ready else self._session.problem,
@@ -246,7 +258,10 @@ class Gateway:
             "refusal_reasons": self.counters.reasons,
             "batches": self.counters.batches,
             "requests": self.counters.requests,
+            "unfiled_in_shadow": self.counters.unfiled,
             "tick_ms": self._core.tick_ms,
+            "rules": self._plans.rules_told() | {"since": rfc3339(self._loaded_ms)},
+            "reload": self._reloader.outcome.told(),
         }
 
     def _write_status(self) -> None:
@@ -258,8 +273,8 @@ class Gateway:
 
     # -- life ---------------------------------------------------------------------------------
 
-    def _build_core(self) -> Core:
-        plans = self._plans
+    def _build_core(self, plans: Plans) -> Core:
+        """From what is stored. What the store keeps of the rules is changed last, in one piece."""
         ingest = plans.config.ingest
         settings = Settings(
             follow=ingest.clock == "follow",
@@ -270,8 +285,9 @@ class Gateway:
         )
         saved = self._store.load()
         core = Core(plans.city, plans.bundle, settings, saved)
-        if core.layout != saved.layout:
-            self._store.save_layout(core.layout, core.all_states())
+        texts = plans.texts.to_json()
+        if core.layout != saved.layout or texts != saved.texts:
+            self._store.save_rules(texts, core.layout, core.all_states())
         return core
 
     def _start_ms(self) -> int:

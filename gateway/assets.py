@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gateway.clock import ms_of
 from rules.fields import REPORTED_KINDS
 from rules.finding import Finding
+from rules.local_time import Schedule, zone_of
 from rules.track import Subject
 
 FILE_BYTES_MAX = 512 * 1024 * 1024
@@ -53,8 +54,9 @@ class Properties(BaseModel):
     offset_mm: float | None = Field(None, ge=0, le=10_000)
     dead_zone_mm: float | None = Field(None, ge=0, le=10_000)
     fill_threshold_pct: float | None = Field(None, ge=0, le=100)
-    pickup: Any = None
+    pickup: str | None = None
     segment: str | None = None
+    time_zone: str | None = None
 
     @field_validator("kind")
     @classmethod
@@ -62,6 +64,26 @@ class Properties(BaseModel):
         if kind not in REPORTED_KINDS:
             raise ValueError(f"kind is one of {', '.join(REPORTED_KINDS)}")
         return kind
+
+    @field_validator("pickup", mode="before")
+    @classmethod
+    def _a_schedule(cls, said: Any) -> str | None:
+        """One text, or a list of its parts."""
+        if said is None:
+            return None
+        parts = said if isinstance(said, list) else [said]
+        if not parts or not all(isinstance(part, str) for part in parts):
+            raise ValueError("a schedule is a text such as mon,thu 06:00-10:00")
+        text = "; ".join(parts)
+        Schedule.parse(text)
+        return text
+
+    @field_validator("time_zone")
+    @classmethod
+    def _a_zone(cls, name: str | None) -> str | None:
+        if name is not None and zone_of(name) is None:
+            raise ValueError("time_zone is a name such as America/Chicago")
+        return name
 
     @field_validator("valid_from")
     @classmethod
@@ -74,7 +96,7 @@ class Properties(BaseModel):
 _CALIBRATION = ("height_mm", "offset_mm", "dead_zone_mm", "fill_threshold_pct")
 _ATTRIBUTES = (
     "nominal_power_w", "dim_curve", "always_powered", *_CALIBRATION,
-    "zone", "address", "owner", "circuit", "cabinet", "segment",
+    "zone", "address", "owner", "circuit", "cabinet", "segment", "pickup", "time_zone",
 )  # fmt: skip
 
 
@@ -118,13 +140,26 @@ class City:
 
     assets: Mapping[str, Asset] = field(default_factory=dict)
     by_device: Mapping[str, Asset] = field(default_factory=dict)
+    time_zone: str = ""
+    """Of the assets that name none; an IANA name, "" where nobody said."""
+
+    def zone_at(self, asset: Asset) -> str:
+        """The time zone of an asset."""
+        return asset.attributes.get("time_zone") or self.time_zone
 
     def subjects(self) -> Iterable[Subject]:
         """What the rules watch: every asset, and every circuit with its lamps and its cabinet."""
         lamps: dict[str, list[Asset]] = {}
         meters: dict[str, Asset] = {}
         for asset in self.assets.values():
-            yield Subject(asset.id, asset.kind, asset.attributes, asset.lat, asset.lon)
+            yield Subject(
+                asset.id,
+                asset.kind,
+                asset.attributes,
+                asset.lat,
+                asset.lon,
+                time_zone=self.zone_at(asset),
+            )
             circuit = asset.attributes.get("circuit")
             if circuit and asset.kind == "streetlight":
                 lamps.setdefault(circuit, []).append(asset)
@@ -141,6 +176,7 @@ class City:
                 stands.lon,
                 tuple(asset.id for asset in members),
                 meter.id if meter else None,
+                self.zone_at(stands),
             )
 
 

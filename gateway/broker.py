@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.core import Incoming
+from gateway.effects import Incoming
 from gateway.line import Line, Waker
 
 log = logging.getLogger(__name__)

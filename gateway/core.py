@@ -15,7 +15,6 @@ from gateway.devices import Device, Times, Verdict
 from gateway.effects import (
     Effects,
     Entry,
-    HistoryReading,
     Incoming,
     Saved,
     Settings,
@@ -23,22 +22,17 @@ from gateway.effects import (
     StoredRefusal,
 )
 from gateway.identity import identify
-from gateway.incidents import Book, Incident, Neighbourhood, Step, key_of
+from gateway.incidents import Book, Neighbourhood, State, Step, key_of
 from gateway.outbox import Row, reference_for
 from gateway.places import Observation, Place, Places
 from gateway.refusal import Reason, Refusal
-from gateway.requests import rfc3339, service_request
+from gateway.requests import service_request
 from gateway.telemetry import Address, Decoder, Reading, numbers_of
+from gateway.values import heard
 from rules import engine
 from rules.engine import Engine, Transition
 from rules.rule import Bundle, PlaceShape, Rule
-from rules.signal import features
 from rules.track import Subject
-
-__all__ = [
-    "Core", "Effects", "Entry", "HistoryReading", "Incoming", "Saved", "Settings",
-    "StoredReading", "StoredRefusal", "rfc3339",
-]  # fmt: skip
 
 DAY_MS = 86_400_000
 FOREVER_MS = 1 << 62
@@ -78,6 +72,11 @@ class Core:
         return self._frontier.tick_ms
 
     @property
+    def running(self) -> Engine:
+        """The rules as they run: to be looked at, never to be fed."""
+        return self._engine
+
+    @property
     def layout(self) -> dict[str, list[list[str]]]:
         """To be saved with the states."""
         return self._engine.layout()
@@ -88,6 +87,15 @@ class Core:
         self._now_ms = now_ms
         for incoming in batch:
             self._receive(incoming, now_ms, effects)
+        return self._finish(effects)
+
+    def take(self, readings: Sequence[Reading], now_ms: int) -> Effects:
+        """As `process`, for readings that are decoded already."""
+        effects = Effects()
+        self._now_ms = now_ms
+        for reading in readings:
+            incoming = Incoming("/".join(("city/v1", *reading.address)), reading.body)
+            self._take(incoming, reading, now_ms, effects)
         return self._finish(effects)
 
     def pass_time(self, now_ms: int) -> Effects | None:
@@ -166,17 +174,11 @@ class Core:
     def _detect(
         self, reading: Reading, asset: Asset | None, ts_ms: int, effects: Effects
     ) -> engine.Verdict:
-        values = reading.values
-        if reading.accel is not None:
-            values |= features(reading.accel)
+        values = heard(reading, asset, ts_ms)
         if asset is None:
             for rule in self._place_rules:
                 self._detect_place(rule, reading, ts_ms, effects)
             return engine.Verdict.JUDGED
-        if "distance_mm" in values and "fill_pct" not in values:
-            fill_pct = asset.fill_pct(values["distance_mm"], ts_ms)
-            if fill_pct is not None:
-                values["fill_pct"] = fill_pct
         verdict, transitions = self._engine.feed(asset.id, ts_ms, values)
         if transitions:
             self._decide(transitions, ts_ms, self._reading_id + 1, effects)
@@ -200,7 +202,7 @@ class Core:
         if found is None:
             return
         place, values = found
-        self._engine.add(_place_subject(place))
+        self._engine.add(_place_subject(place, self._city.time_zone))
         # The counts are our own, true from now on, though a pass may have come late.
         counted_ms = max(ts_ms, self._engine.seen_ms(place.id) + 1)
         _, transitions = self._engine.feed(place.id, counted_ms, values)
@@ -241,7 +243,8 @@ class Core:
             if place is not None and place.fired != incident.is_open:
                 self._places.mark_fired(place.id, fired=incident.is_open)
             if step.queue:
-                effects.outbox.append(self._row(step))
+                rows = effects.unfiled if incident.state is State.SHADOW else effects.outbox
+                rows.append(self._row(step))
 
     def _row(self, step: Step) -> Row:
         incident = step.incident
@@ -332,17 +335,9 @@ class Core:
         return effects.devices[name]
 
     def _entry(self, transition: Transition, reading: int | None) -> Entry:
-        return Entry(
-            transition.at_ms,
-            self._frontier.tick_ms,
-            transition.subject,
-            transition.rule,
-            None,
-            transition.before,
-            transition.after,
-            transition.cause,
-            reading,
-        )
+        at_ms, subject, rule = transition.at_ms, transition.subject, transition.rule
+        turn = transition.before, transition.after, transition.cause
+        return Entry(at_ms, self._frontier.tick_ms, subject, rule, None, *turn, reading)
 
     def _step_entry(self, step: Step) -> Entry:
         incident = step.incident
@@ -371,10 +366,10 @@ class Core:
     def _restore(self, saved: Saved) -> None:
         shapes = {rule.id: rule.place or PlaceShape() for rule in self._place_rules}
         for place in self._places.restore(saved.places, shapes):
-            self._engine.add(_place_subject(place))
+            self._engine.add(_place_subject(place, self._city.time_zone))
         self._engine.restore(saved.states, saved.layout)
         self._engine.tick_ms = self._frontier.tick_ms
-        known = [i for i in saved.incidents if self._is_known(i)]
+        known = [i for i in saved.incidents if self._engine.watches(i.subject, i.rule)]
         self._book.restore(known, saved.episodes, saved.incident_id)
         for incident in known:
             if incident.is_open:
@@ -382,14 +377,11 @@ class Core:
                     incident.subject, incident.rule, incident.started_ms, incident.fired_ms
                 )
 
-    def _is_known(self, incident: Incident) -> bool:
-        return incident.rule in self._rules and self._engine.knows(incident.subject)
-
     def _parent_of(self, subject_id: str) -> str | None:
         asset = self._city.assets.get(subject_id)
         circuit = asset.attributes.get("circuit") if asset is not None else None
         return circuit_id(circuit) if circuit else None
 
 
-def _place_subject(place: Place) -> Subject:
-    return Subject(place.id, "place", {}, place.lat, place.lon)
+def _place_subject(place: Place, time_zone: str) -> Subject:
+    return Subject(place.id, "place", {}, place.lat, place.lon, time_zone=time_zone)

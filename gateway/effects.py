@@ -86,6 +86,8 @@ class Effects:
     places_gone: list[str] = field(default_factory=list)
     incidents: dict[int, Incident] = field(default_factory=dict)
     outbox: list[Row] = field(default_factory=list)
+    unfiled: list[Row] = field(default_factory=list)
+    """What rules in shadow would have filed."""
     journal: list[Entry] = field(default_factory=list)
     duplicates: int = 0
     tick_ms: int = 0
@@ -101,6 +103,8 @@ class Saved:
     follow_ms: int = 0
     reading_id: int = 0
     incident_id: int = 0
+    texts: str = ""
+    """Of the rules that were in force."""
     layout: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
     devices: Sequence[bytes] = ()
     states: Sequence[tuple[str, bytes]] = ()

@@ -23,7 +23,7 @@ from influxdb_client.rest import ApiException
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from urllib3.exceptions import HTTPError
 
-from gateway.core import HistoryReading
+from gateway.effects import HistoryReading
 
 _POINT_REFUSALS = frozenset(
     {400, 413, 422}

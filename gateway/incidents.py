@@ -3,7 +3,8 @@
 Pure. One incident per rule, subject and episode, for ever: the episode counts up only when the one
 before has ended. An incident waits (held) until late samples and a parent fault can no longer
 change the picture; then it is queued for the city exactly once, absorbed by its parent, or
-withdrawn because it is over. Every step returns why.
+withdrawn because it is over. That of a rule in shadow goes the same way, is recorded instead of
+queued, and stands in no live one's way. Every step returns why.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,7 @@ class State(StrEnum):
     QUEUED = "queued"
     ABSORBED = "absorbed"
     NOTED = "noted"
+    SHADOW = "shadow"
     WITHDRAWN = "withdrawn"
 
 
@@ -32,6 +34,8 @@ class Why(StrEnum):
     URGENT = "urgent: filed at once"
     STOOD = "it stood through the wait for late samples and parent faults"
     NO_FILING = "the rule asks nothing of the city"
+    SHADOW = "shadow: not filed"
+    PROMOTED = "it still stands, and its rule is live now"
     EXPLAINED = "explained by the parent fault"
     PARENT_GONE = "the parent fault ended and this one still stands"
     OVER_BEFORE_DUE = "it cleared before it was due"
@@ -66,7 +70,9 @@ class Incident(msgspec.Struct, array_like=True):
 
 
 class Step(NamedTuple):
-    """What happened to an incident. `queue`: its request is to be put into the outbox now."""
+    """What happened to an incident. `queue`: its request is to be put into the outbox now; of one
+    in shadow, on record.
+    """
 
     incident: Incident
     at_ms: int
@@ -102,20 +108,26 @@ class Book:
         self._last_id = 0
 
     def restore(self, rows: Iterable[Incident], episodes: Mapping[_Key, int], last_id: int) -> None:
-        """Take up the incidents that are open, and those that ended last, after a start. A child
-        whose parent is not there any more (its rule was taken out) is judged again.
+        """Take up the incidents that are open, and those that ended last, after a start or with
+        other rules. A child whose parent is not there any more (its rule was taken out, or went
+        into shadow) is judged again; so is what still stands of a rule that left the shadow.
         """
         self._episodes.update(episodes)
         self._last_id = last_id
         incidents = list(rows)
-        open_ids = {incident.id for incident in incidents if incident.cleared_ms is None}
+        open_ = {incident.id: incident for incident in incidents if incident.cleared_ms is None}
         for incident in incidents:
             if incident.cleared_ms is not None:
                 self._remember(incident)
                 continue
-            if incident.state is State.ABSORBED and incident.parent not in open_ids:
+            parent = open_.get(incident.parent or 0)
+            if incident.state is State.ABSORBED and not (
+                parent and self._explains(parent, incident)
+            ):
                 incident.state, incident.why = State.HELD, Why.PARENT_GONE
                 incident.parent = None
+            elif incident.state is State.SHADOW and not self._world.rule(incident.rule).in_shadow:
+                incident.state, incident.why = State.HELD, Why.PROMOTED
             self._keep(incident)
 
     def open_incidents(self) -> Iterable[Incident]:
@@ -193,7 +205,10 @@ class Book:
         """Open an incident again. Nothing is asked of the city a second time."""
         del self._ended[ended.rule, ended.subject]
         ended.cleared_ms = ended.parent = None
-        if ended.state in (State.QUEUED, State.NOTED):
+        in_shadow = self._world.rule(ended.rule).in_shadow
+        if ended.state in (State.QUEUED, State.NOTED) or (
+            ended.state is State.SHADOW and in_shadow
+        ):
             ended.why = Why.GOES_ON
             self._keep(ended)
             return Step(ended, now_ms, Why.GOES_ON)
@@ -203,14 +218,13 @@ class Book:
         rule = self._world.rule(incident.rule)
         incident.state, incident.why = State.HELD, why
         _describe(incident, transition)
-        incident.due_ms = max(incident.fired_ms, now_ms) + _wait_ms(rule)
-        if rule.file is None:
-            incident.state, incident.why = State.NOTED, Why.NO_FILING
-        elif rule.file.urgent or _wait_ms(rule) == 0:
-            incident.state = State.QUEUED
-            incident.why = Why.URGENT if rule.file.urgent else why
+        incident.due_ms = max(incident.fired_ms, now_ms) + wait_ms(rule)
+        step = Step(incident, now_ms, why)
+        if rule.file is None or rule.file.urgent or wait_ms(rule) == 0:
+            urgent = rule.file is not None and rule.file.urgent
+            step = self._ask(incident, now_ms, Why.URGENT if urgent else why)
         self._keep(incident)
-        return Step(incident, now_ms, Why(incident.why), incident.state is State.QUEUED)
+        return step
 
     def _correct(self, known: Incident, transition: Transition, now_ms: int) -> list[Step]:
         """It is open, and fired at another time than was told."""
@@ -223,11 +237,11 @@ class Book:
 
     def _stood(self, incident: Incident, at_ms: int) -> list[Step]:
         """It begins to clear. If its wait was over by then, it stood through it, whether or not
-        anything made time pass in between. A child whose parent ended is told by this very sample
-        that it ended too.
+        anything made time pass in between. A child whose parent ended, and one just out of the
+        shadow, is told by this very sample that it ended too.
         """
         waited = incident.state is State.HELD and at_ms >= incident.due_ms
-        if not waited or incident.why == Why.PARENT_GONE:
+        if not waited or incident.why in (Why.PARENT_GONE, Why.PROMOTED):
             return []
         step = self._settle(incident, at_ms)
         return [step] if step is not None else []
@@ -247,8 +261,17 @@ class Book:
             incident.parent = parent.id
             self._children.setdefault(parent.id, set()).add((incident.rule, incident.subject))
             return Step(incident, now_ms, Why.EXPLAINED)
-        incident.state, incident.why = State.QUEUED, Why.STOOD
-        return Step(incident, now_ms, Why.STOOD, queue=True)
+        return self._ask(incident, now_ms, Why.STOOD)
+
+    def _ask(self, incident: Incident, now_ms: int, why: Why) -> Step:
+        """The one place where a request comes from: asked of the city, or only recorded."""
+        rule = self._world.rule(incident.rule)
+        incident.state, incident.why = State.QUEUED, why
+        if rule.file is None:
+            incident.state, incident.why = State.NOTED, Why.NO_FILING
+        elif rule.in_shadow:
+            incident.state, incident.why = State.SHADOW, Why.SHADOW
+        return Step(incident, now_ms, Why(incident.why), queue=rule.file is not None)
 
     def _was_seen_since(self, incident: Incident, now_ms: int) -> bool:
         """After its parent has ended, a child is judged by what it says itself since then; one that
@@ -257,12 +280,14 @@ class Book:
         if incident.why != Why.PARENT_GONE:
             return True
         rule = self._world.rule(incident.rule)
-        ended_ms = incident.due_ms - _wait_ms(rule)
+        ended_ms = incident.due_ms - wait_ms(rule)
         seen = self._world.seen_ms(incident.subject) >= ended_ms
         return seen or now_ms - ended_ms >= (rule.blind_after_ms or rule.gap_ms_max)
 
     def _parent(self, incident: Incident) -> Incident | Phase | None:
-        """The open parent fault that explains this one; PENDING while that is being judged."""
+        """The open parent fault that explains this one; PENDING while that is being judged. One
+        in shadow, of which the city will not hear, explains nothing that is live.
+        """
         rule = self._world.rule(incident.rule)
         subject = self._world.parent_of(incident.subject) if rule.absorbed_by else None
         if subject is None:
@@ -270,21 +295,32 @@ class Book:
         pending = False
         for parent_rule in rule.absorbed_by:
             parent = self._open.get((parent_rule, subject))
-            if parent is not None:
+            if parent is not None and self._explains(parent, incident):
                 return parent
-            pending = pending or self._world.phase(subject, parent_rule) is Phase.PENDING
+            is_pending = self._world.phase(subject, parent_rule) is Phase.PENDING
+            pending = pending or (is_pending and self._may_explain(parent_rule, incident))
         return Phase.PENDING if pending else None
+
+    def _explains(self, parent: Incident, child: Incident) -> bool:
+        return parent.state is State.QUEUED or self._may_explain(parent.rule, child)
+
+    def _may_explain(self, parent_rule: str, child: Incident) -> bool:
+        rule = self._world.rule
+        return not rule(parent_rule).in_shadow or rule(child.rule).in_shadow
 
     # -- ends ---------------------------------------------------------------------------------
 
     def _clear(self, incident: Incident, at_ms: int, now_ms: int) -> list[Step]:
         why = Why.CLEARED
-        if incident.state is State.HELD:
+        if incident.state is State.HELD and incident.why == Why.PROMOTED:
+            incident.state = State.SHADOW  # it was over before it was live
+        elif incident.state is State.HELD:
             incident.state, why = State.WITHDRAWN, Why.OVER_BEFORE_DUE
         return self._end(incident, max(at_ms, incident.fired_ms), now_ms, why)
 
     def _withdraw(self, incident: Incident, now_ms: int) -> list[Step]:
-        if incident.state is not State.QUEUED:  # what was asked of the city cannot be unsaid
+        # What was asked of the city cannot be unsaid, nor what would have been.
+        if incident.state not in (State.QUEUED, State.SHADOW):
             incident.state = State.WITHDRAWN
         return self._end(incident, now_ms, now_ms, Why.LATE_SAMPLE)
 
@@ -304,7 +340,7 @@ class Book:
         for key in sorted(self._children.pop(parent.id, ())):
             child = self._open[key]
             child.state, child.why, child.parent = State.HELD, Why.PARENT_GONE, None
-            child.due_ms = at_ms + _wait_ms(self._world.rule(child.rule))
+            child.due_ms = at_ms + wait_ms(self._world.rule(child.rule))
             self._held[child.id] = child
             steps.append(Step(child, at_ms, Why.PARENT_GONE))
         return steps
@@ -332,7 +368,7 @@ def _describe(incident: Incident, transition: Transition) -> None:
     incident.values = {k: v for k, v in transition.values.items() if isinstance(v, bool | float)}
 
 
-def _wait_ms(rule: Rule) -> int:
+def wait_ms(rule: Rule) -> int:
     """Until late samples, and a parent fault, can no longer change the picture."""
     return max(0 if rule.monotone else rule.lateness_ms, rule.hold_ms)
 

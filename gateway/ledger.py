@@ -7,17 +7,20 @@ with `store` the only place with SQL.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.core import rfc3339
+from gateway.effects import StoredReading
 from gateway.errors import StoreBroken
 from gateway.outbox import Policy, Retry, advance, legal
+from gateway.requests import rfc3339
 from gateway.store import ROW_COLUMNS, columns_of, row_of
 
 BUSY_TIMEOUT_S = 10.0
+PAGE_ROWS = 5_000
+JOURNAL_LINES = 8  # of a subject before an instant: an episode has no more steps
 _TIMES = {
     "started_ms", "fired_ms", "due_ms", "cleared_ms", "created_ms", "at_ms", "tick_ms",
     "first_sent_ms", "last_sent_ms", "next_ms", "last_absent_ms",
@@ -46,7 +49,12 @@ def incident_story(database: Path, number: int) -> dict[str, Any] | None:
         request = _rows(
             db, "SELECT reference, state, request_id FROM outbox WHERE incident_id = ?", (number,)
         )
-    return incident | {"request": request[0] if request else None, "journal": journal}
+        unfiled = _rows(db, "SELECT * FROM unfiled WHERE incident_id = ?", (number,))
+    told = {"request": request[0] if request else None, "journal": journal}
+    if unfiled:
+        would = {"service": unfiled[0]["service"], "at": unfiled[0]["created_at"]}
+        told["would_have_filed"] = would | {"request": json.loads(unfiled[0]["request"])}
+    return incident | told
 
 
 def requests_of(database: Path) -> list[dict[str, Any]]:
@@ -78,6 +86,94 @@ def progress_of(database: Path) -> dict[str, int]:
         refused = "SELECT DISTINCT topic, payload FROM refusals"
         (count,) = db.execute(f"SELECT count(*) FROM ({refused})").fetchone()
     return {"readings": readings, "refused": count, "latest_ms": latest_ms or 0}
+
+
+def readings_of(
+    database: Path, devices: Collection[str] | None, until_ms: int, *, since_ms: int
+) -> list[StoredReading]:
+    """The readings of these devices (None: of all vehicles) by the time that they speak of, in the
+    order of receipt.
+    """
+    whose = "kind = 'road'" if devices is None else f"device IN ({','.join('?' * len(devices))})"
+    with _reading(database) as db:
+        rows = db.execute(
+            "SELECT id, device, kind, zone, asset_id, ts_ms, received_ms, verdict, body "
+            f"FROM readings WHERE ts_ms BETWEEN ? AND ? AND {whose} ORDER BY id",
+            (since_ms, until_ms, *(devices or ())),
+        )
+        return list(map(StoredReading._make, rows))
+
+
+def all_readings(
+    database: Path, *, since_ms: int, until_ms: int, by_receipt: bool
+) -> Iterator[StoredReading]:
+    """Every reading kept, in the order of receipt, between two instants: of receipt, or of the
+    time that it speaks of. A page at a time: the gateway's writer is never held up for long.
+    """
+    clock = "received_ms" if by_receipt else "ts_ms"
+    last_id = 0
+    with _reading(database) as db:
+        while True:
+            rows = db.execute(
+                "SELECT id, device, kind, zone, asset_id, ts_ms, received_ms, verdict, body "
+                f"FROM readings WHERE id > ? AND {clock} BETWEEN ? AND ? ORDER BY id LIMIT ?",
+                (last_id, since_ms, until_ms, PAGE_ROWS),
+            ).fetchall()
+            yield from map(StoredReading._make, rows)
+            if len(rows) < PAGE_ROWS:
+                return
+            last_id = rows[-1][0]
+
+
+def record_of(database: Path, rule: str, subject: str, at_ms: int) -> dict[str, Any]:
+    """What the gateway itself wrote down: the last lines of the journal up to an instant, and the
+    incident of that time with its request.
+    """
+    here = (rule, subject, at_ms)
+    with _reading(database) as db:
+        journal = _rows(
+            db,
+            "SELECT * FROM journal WHERE rule = ? AND subject = ? AND at_ms <= ? "
+            f"ORDER BY id DESC LIMIT {JOURNAL_LINES}",
+            here,
+        )
+        incidents = _rows(
+            db,
+            "SELECT incidents.*, reference, outbox.state AS request_state, request_id "
+            "FROM incidents LEFT JOIN outbox ON incident_id = incidents.id "
+            "WHERE rule = ? AND subject = ? AND fired_ms <= ? ORDER BY episode DESC LIMIT 1",
+            here,
+        )
+    return {"journal": journal[::-1], "incident": incidents[0] if incidents else None}
+
+
+def rules_in_force(database: Path) -> str:
+    """The texts of the rules that the gateway last put in force; empty if it never did."""
+    if not database.exists():
+        return ""
+    with _reading(database) as db:
+        found = db.execute("SELECT value FROM meta WHERE key = 'rules'").fetchone()
+    return str(found[0]) if found else ""
+
+
+def states_of(database: Path) -> tuple[dict[str, list[list[str]]], list[tuple[str, bytes]]]:
+    """The states of all subjects, and the layout that they are in."""
+    with _reading(database) as db:
+        db.execute("BEGIN")
+        found = db.execute("SELECT value FROM meta WHERE key = 'layout'").fetchone()
+        return json.loads(found[0] if found else "{}"), list(db.execute("SELECT * FROM states"))
+
+
+def unfiled_of(database: Path, rule: str) -> list[dict[str, Any]]:
+    """What a rule would have filed while it was in shadow, oldest first."""
+    with _reading(database) as db:
+        return _rows(
+            db,
+            "SELECT incident_id AS incident, subject, service, fired_ms, cleared_ms, created_ms, "
+            "state, request FROM unfiled JOIN incidents ON id = incident_id WHERE rule = ? "
+            "ORDER BY incident_id",
+            (rule,),
+        )
 
 
 def retry(database: Path, reference: str, now_ms: int) -> str | None:

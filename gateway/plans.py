@@ -2,13 +2,15 @@
 
 Brings together what the configuration names (assets, rules, the city's profile, addresses) and what
 they demand of each other. Every fault is a finding with its place; with one that is an error there
-are no plans. Opens no connection and makes no folder.
+are no plans. The texts of the rules stay with them, so that the rules in force can outlive their
+files. Opens no connection and makes no folder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pydantic import ValidationError
 
 from gateway.assets import City, read_assets
@@ -25,6 +27,31 @@ if TYPE_CHECKING:
     from gateway.history import HistoryConfig
 
 
+class RuleTexts(msgspec.Struct, frozen=True):
+    """A bundle before it is read: all that it is made from."""
+
+    sources: Mapping[str, str] = {}
+    """File name -> YAML text."""
+    params: Mapping[str, str] = {}
+    disable: Sequence[str] = ()
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self).decode("utf-8")
+
+    @classmethod
+    def from_json(cls, text: str) -> "RuleTexts":
+        return msgspec.json.decode(text, type=cls)
+
+    def whole(self) -> tuple[Bundle | None, list[Finding]]:
+        """All of the rules, also those that are left out."""
+        return load(self.sources, self.params)
+
+    def without(self, bundle: Bundle) -> Bundle:
+        """The rules that are in force of the whole."""
+        kept = {name: rule for name, rule in bundle.rules.items() if name not in self.disable}
+        return replace(bundle, rules=kept)
+
+
 @dataclass(frozen=True, slots=True)
 class Plans:
     """All that is read from files, checked, before anything starts."""
@@ -35,14 +62,39 @@ class Plans:
     bundle: Bundle
     profile: Profile
     history: "HistoryConfig | None"
+    texts: RuleTexts
+    """What `bundle` is made from."""
     warnings: Sequence[Finding] = ()
+    broken: Sequence[Finding] = ()
+    """Why the rules are not those of the files: these could not be used."""
+
+    def rules_told(self) -> dict[str, Any]:
+        """Which rules these are."""
+        rules = self.bundle.rules.values()
+        shadow = [rule.id for rule in rules if rule.in_shadow]
+        return {"version": self.bundle.version, "count": len(rules), "shadow": shadow}
 
 
 def prepare(config: Config, secrets: Secrets) -> Plans:
     """Read what the configuration names. ConfigError: with the findings of all of it."""
+    texts, findings = read_rules(config)
+    return _prepare(config, secrets, texts, findings)
+
+
+def prepare_with(texts: RuleTexts, config: Config, secrets: Secrets) -> Plans:
+    """As `prepare`, with rules that were in force before, whatever the files say now."""
+    return _prepare(config, secrets, texts, [])
+
+
+def _prepare(
+    config: Config, secrets: Secrets, texts: RuleTexts, rule_findings: Sequence[Finding]
+) -> Plans:
     city, findings = read_assets(config.assets.files)
-    bundle, rule_findings = _load_rules(config)
-    findings = [*findings, *rule_findings]
+    bundle, faults = texts.whole()
+    findings = [*findings, *rule_findings, *faults]
+    if bundle is not None:
+        findings.extend(_unknown(config, texts.disable, bundle))
+        bundle = texts.without(bundle)
     profile = None
     try:
         profile = read_profile(config.city.profile)
@@ -59,34 +111,52 @@ def prepare(config: Config, secrets: Secrets) -> Plans:
     errors = [finding for finding in findings if finding.code.startswith("E")]
     if errors or bundle is None or profile is None:
         raise ConfigError(findings)
-    return Plans(config, secrets, city, bundle, profile, history, findings)
+    city = replace(city, time_zone=profile.timezone)
+    return Plans(config, secrets, city, bundle, profile, history, texts, findings)
 
 
-def _load_rules(config: Config) -> tuple[Bundle | None, list[Finding]]:
+def revised(plans: Plans, news: Plans) -> tuple[Plans, list[str]]:
+    """The plans in force with the rules and assets of others, and the sections of the configuration
+    that differ too but wait for the next start. ConfigError: the rules need such a section.
+    """
+    unserved = _unserved(news.bundle, plans.profile, plans.config.city.profile)
+    if unserved:
+        message = "in the profile in force: a changed [city] needs a restart of the gateway"
+        raise ConfigError([replace(finding, help=message) for finding in unserved])
+    waiting = [
+        name
+        for name in type(plans.config).model_fields
+        if name not in ("rules", "assets")
+        and getattr(plans.config, name) != getattr(news.config, name)
+    ]
+    changed = replace(
+        plans, city=news.city, bundle=news.bundle, texts=news.texts, warnings=news.warnings
+    )
+    return replace(changed, broken=()), waiting
+
+
+def read_rules(config: Config) -> tuple[RuleTexts, list[Finding]]:
+    """The texts of the rules that the configuration names; a finding for each that is not there."""
     sources = read_library() if config.rules.library else {}
     findings = []
     for path in config.rules.files:
         try:
-            text = {str(path): path.read_text("utf-8")} if path.is_file() else read_folder(path)
+            whole = path.is_file()  # with its line ends as they are: it may be edited in place
+            text = {str(path): path.read_bytes().decode("utf-8")} if whole else read_folder(path)
         except (OSError, UnicodeDecodeError) as error:
             help_ = "rules.files names rule files or folders of them"
             findings.append(Finding(str(path), 1, 1, "E301", f"cannot read: {error}", help_))
             continue
         sources |= text
-    bundle, faults = load(sources, config.rules.params)
-    if bundle is None or findings:
-        return None, [*findings, *faults]
-    unknown = [rule for rule in config.rules.disable if rule not in bundle.rules]
-    faults += [
-        config.finding(["rules", "disable"], "E409", f"no rule {rule!r}", ", ".join(bundle.rules))
-        for rule in unknown
-    ]
-    return _without(bundle, set(config.rules.disable)), faults
+    return RuleTexts(sources, config.rules.params, config.rules.disable), findings
 
 
-def _without(bundle: Bundle, disabled: set[str]) -> Bundle:
-    left = {rule_id: rule for rule_id, rule in bundle.rules.items() if rule_id not in disabled}
-    return replace(bundle, rules=left)
+def _unknown(config: Config, disable: Sequence[str], bundle: Bundle) -> Iterator[Finding]:
+    """Rules to be left out that are not there."""
+    for rule in disable:
+        if rule not in bundle.rules:
+            known = ", ".join(bundle.rules)
+            yield config.finding(["rules", "disable"], "E409", f"no rule {rule!r}", known)
 
 
 def _unserved(bundle: Bundle, profile: Profile, name: str) -> list[Finding]:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core import Effects, StoredRefusal, rfc3339
+from gateway.effects import Effects, StoredRefusal
+from gateway.requests import rfc3339
 
 DEAD_LETTER_EVERY_MS = 60_000  # per device and reason: a flood of bad messages is one per minute
 ACK_EVERY_MS = 500  # per device: one that sends a backlog needs no word for each batch of it

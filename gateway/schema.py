@@ -44,4 +44,9 @@ MIGRATIONS: Sequence[str] = (
         id INTEGER PRIMARY KEY, reference TEXT NOT NULL, at_ms INTEGER NOT NULL,
         before TEXT NOT NULL, event TEXT NOT NULL, after TEXT NOT NULL, reason TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE unfiled (
+        incident_id INTEGER PRIMARY KEY REFERENCES incidents (id), service TEXT NOT NULL,
+        request TEXT NOT NULL, created_ms INTEGER NOT NULL);
+    """,
 )

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from gateway import devices
-from gateway.core import Effects, HistoryReading, Saved
+from gateway.effects import Effects, HistoryReading, Saved
 from gateway.errors import StoreBroken, StoreFull
 from gateway.incidents import ENDED_MAX, Incident
 from gateway.outbox import AHEAD_MS_MAX, Row, RowChangedError, ServiceRequest, State
@@ -119,6 +119,8 @@ class Store:
                     f"INSERT INTO outbox ({ROW_COLUMNS}) VALUES ({','.join('?' * 16)})",
                     map(columns_of, effects.outbox),
                 )
+            for row in effects.unfiled:  # the first time counts, should it leave and come back
+                db.execute("INSERT OR IGNORE INTO unfiled VALUES (?,?,?,?)", columns_of(row)[1:5])
             if effects.journal:
                 db.executemany(
                     "INSERT INTO journal VALUES (NULL,?,?,?,?,?,?,?,?,?)", effects.journal
@@ -128,10 +130,13 @@ class Store:
                 [("tick_ms", effects.tick_ms), ("follow_ms", effects.follow_ms)],
             )
 
-    def save_layout(self, layout: dict[str, list[list[str]]], states: Effects) -> None:
-        """The rules changed: their states in the new layout, and the layout, together."""
+    def save_rules(self, texts: str, layout: dict[str, list[list[str]]], states: Effects) -> None:
+        """Other rules are in force: their texts, their layout and the states in it, together."""
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('layout', ?)", (json.dumps(layout),))
+            db.executemany(
+                "INSERT OR REPLACE INTO meta VALUES (?,?)",
+                [("rules", texts), ("layout", json.dumps(layout))],
+            )
             db.executemany("INSERT OR REPLACE INTO states VALUES (?,?)", states.states)
 
     def load(self) -> Saved:
@@ -153,6 +158,7 @@ class Store:
                     int(meta.get("pruned_id", 0)),
                 ),
                 incident_id=self._one("SELECT max(id) FROM incidents") or 0,
+                texts=meta.get("rules", ""),
                 layout=json.loads(meta.get("layout", "{}")),
                 devices=[row[0] for row in db.execute("SELECT state FROM devices")],
                 states=list(db.execute("SELECT subject, state FROM states")),

@@ -25,8 +25,22 @@ _FIXED: Mapping[Op, Interval] = {
     Op.PEERS_COUNT: _FROM_ZERO,
     Op.PEERS_FRACTION: (Fraction(0), Fraction(1)),
     Op.EXPECTED: _FROM_ZERO,
+    Op.AGE: _FROM_ZERO,
+    Op.STD_OVER: _FROM_ZERO,
+    Op.CHANGES_OVER: _FROM_ZERO,
+    Op.HOUR: (Fraction(0), Fraction(24)),
+    Op.WEEKDAY: (Fraction(0), Fraction(6)),
+    # About members, whose fields have other ranges under the same keys.
+    Op.PEERS_AVG: ALL,
+    Op.PEERS_MIN: ALL,
+    Op.PEERS_MAX: ALL,
 }
-_SAME_AS_ARGUMENT = (Op.PREV, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER)
+_SAME_AS_ARGUMENT = frozenset(
+    {
+        Op.PREV, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER, Op.PERCENTILE_OVER, Op.FIRST_OVER,
+        Op.LAST_OVER,
+    }
+)  # fmt: skip
 
 
 def interval(node: Node, ranges: Mapping[str, Field]) -> Interval:
@@ -40,6 +54,8 @@ def interval(node: Node, ranges: Mapping[str, Field]) -> Interval:
     if node.op in _FIXED:
         return _FIXED[node.op]
     parts = [interval(arg, ranges) for arg in node.args if arg.unit is not None]
+    if not parts:
+        return ALL
     if node.op in _SAME_AS_ARGUMENT:
         return parts[0]
     return _combined(node, parts)

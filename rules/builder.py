@@ -20,21 +20,31 @@ from rules.document import Node as YamlNode
 from rules.document import Scalar
 from rules.expression import condition
 from rules.finding import Finding
+from rules.head import Head
+from rules.lateness import DOWN, UP, moves
 from rules.names import Context, Names
-from rules.rule import Condition, Filing, PlaceShape, Rule
+from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
 from rules.syntax import Refused
 from rules.template import template
-from rules.tree import MEMORIES, PEERS, Node, Op, canonical, uses, walk
+from rules.templates import settled
+from rules.tree import PEERS, Node, Op, canonical, uses, walk
 from rules.units import MILLISECOND
 
 SCOPES = ("asset", "circuit", "place")
 KEYS = (
-    "id", "title", "scope", "let", "when", "unless", "hit", "place", "for", "cover", "clear",
-    "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs", "file",
+    "id", "title", "doc", "fault", "mode", "scope", "let", "when", "unless", "hit", "place", "for",
+    "cover", "clear", "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs",
+    "file", "tests",
 )  # fmt: skip
 HOLD_MS = 300_000
 """How long a child waits for its parent: the storm hold."""
 LETS_MAX = 32
+_ADD = MappingProxyType(
+    {
+        "when": "add when: fill > 80%, say",
+        "hit": "add hit: what one reading of a passing vehicle must be, peak > 4 m/s2, say",
+    }
+)
 _SERVICE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _IDENTITY = MappingProxyType({"asset": "asset.id", "circuit": "circuit.id", "place": "place.id"})
 _STATEFUL = (
@@ -44,22 +54,6 @@ _SAMPLES_MAX = 1000  # more reports than a `for` can sensibly ask for
 _DEFAULT = Rule("", "", "", "asset", Condition("", lambda _v, _a, _x, _s: None))
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What must be known of a rule before any rule is read."""
-
-    id: str
-    scope: str
-    sensor: str
-    owner: str
-    params: Mapping[str, Node]
-    """With overrides applied."""
-    broken: Mapping[str, Finding]
-    """Params whose definition is wrong -> what was said of it."""
-    body: YamlMapping
-    line: int
 
 
 @dataclass(slots=True)
@@ -116,6 +110,7 @@ class _Builder:
 
     def _compiled(self, name: str, scalar: Scalar, context: Context) -> Condition:
         tree = condition(scalar, context, self.names)
+        tree = settled(tree) if self.head.use else tree
         made, slots = condition_of(scalar.text, tree, self.slots)
         self.slots += slots
         self.trees[name] = tree
@@ -124,7 +119,7 @@ class _Builder:
 
 def build(head: Head, context: Context, hit_context: Context) -> Built:
     """The rule of a head. `hit_context`: for `hit` of scope place."""
-    builder = _Builder(head, context, hit_context, Names(head.params, broken=dict(head.broken)))
+    builder = _Builder(head, context, hit_context, head.names())
     builder.findings += head.body.unknown(KEYS, "a rule")
     _lets(builder)
     parts = _conditions(builder) | _timing(builder) | _texts(builder)
@@ -139,12 +134,15 @@ def build(head: Head, context: Context, hit_context: Context) -> Built:
 
 
 def _lets(builder: _Builder) -> None:
+    if builder.head.use:
+        builder.names.lets = builder.head.use.lets
     node = builder.head.body.get("let")
     if node is None:
         return
     if not isinstance(node, YamlMapping) or len(node.entries) > LETS_MAX:
         message = f"let must be a mapping of at most {LETS_MAX} names"
-        builder.findings.append(builder.head.body.finding("E005", message))
+        hint = "let: {name: expression}"
+        builder.findings.append(settings.at(node, "E005", message, hint))
         return
     lets: dict[str, Scalar] = {}
     for key, value in node.entries.values():
@@ -154,9 +152,10 @@ def _lets(builder: _Builder) -> None:
             continue
         if name.text in builder.context.fields or name.text in builder.head.params:
             message = f"{name.text!r} is a field or a param already"
-            builder.findings.append(name.finding(0, "E004", message))
+            hint = f"another name, such as my_{name.text}"
+            builder.findings.append(name.finding(0, "E004", message, hint))
         lets[name.text] = scalar
-    builder.names.lets = lets
+    builder.names.lets = {**builder.names.lets, **lets}
 
 
 def _check_lets(builder: _Builder) -> None:
@@ -166,7 +165,9 @@ def _check_lets(builder: _Builder) -> None:
         used = {name for name, _ in builder.names.known}
         for name, (key, _) in node.entries.items():
             if name not in used:
-                builder.findings.append(key.finding(0, "W104", f"{name!r} is not used"))
+                builder.findings.append(
+                    key.finding(0, "W104", f"{name!r} is not used", "remove it")
+                )
 
 
 def _conditions(builder: _Builder) -> dict[str, Any]:
@@ -174,11 +175,15 @@ def _conditions(builder: _Builder) -> dict[str, Any]:
     place = builder.head.scope == "place"
     for key in ("when", *(("hit",) if place else ())):
         if body.get(key) is None:
-            builder.findings.append(body.finding("E003", f"a rule needs the key {key!r}"))
+            builder.findings.append(
+                body.finding("E003", f"a rule needs the key {key!r}", _ADD[key])
+            )
     for key in () if place else ("hit", "place"):
         if body.get(key) is not None:
             message = f"{key!r} is for rules of scope place"
-            builder.findings.append(body.entries[key][0].finding(0, "E002", message))
+            builder.findings.append(
+                body.entries[key][0].finding(0, "E002", message, "add scope: place")
+            )
     clear = builder.section("clear", ("when", "for"))
     return {
         "when": builder.condition("when", body.get("when"), builder.context),
@@ -231,7 +236,21 @@ def _texts(builder: _Builder) -> dict[str, Any]:
             settings.text(settings.required(head.body, "title", "a rule"), "title"), context, names
         )
     )
-    return {"title": title.text if title else "", "file": _filing(builder)}
+    mode = head.body.get("mode")
+    chosen = mode and builder.attempt(lambda: settings.choice(mode, MODES, "mode"))
+    return {
+        "title": title.text if title else "",
+        "file": _filing(builder),
+        "mode": chosen or _DEFAULT.mode,
+        "doc": _plain(builder, "doc") or (head.use.template.doc if head.use else ""),
+        "fault": _plain(builder, "fault"),
+    }
+
+
+def _plain(builder: _Builder, key: str) -> str:
+    node = builder.head.body.get(key)
+    found = None if node is None else builder.attempt(lambda: settings.text(node, key))
+    return found.text if found else ""
 
 
 def _filing(builder: _Builder) -> Filing | None:
@@ -261,16 +280,14 @@ def _check_identity(builder: _Builder) -> None:
         return
     wrong = next((scalar for scalar in scalars if scalar.text != wanted), None)
     message = f"the identity of a rule of scope {builder.head.scope} is [{wanted}]"
+    hint = f"write identity: [{wanted}]"
     if wrong is None:
-        builder.findings.append(
-            builder.head.body.entries["identity"][0].finding(0, "E210", message)
-        )
+        key = builder.head.body.entries["identity"][0]
+        builder.findings.append(key.finding(0, "E210", message, hint))
         return
     measured = wrong.text in builder.context.fields or wrong.text in builder.hit_context.fields
     reason = f"{wrong.text!r} is measured: it would make a new fault of each value"
-    builder.findings.append(
-        wrong.finding(0, "E210", reason if measured else message, message if measured else "")
-    )
+    builder.findings.append(wrong.finding(0, "E210", reason if measured else message, hint))
 
 
 def _relations(builder: _Builder) -> dict[str, Any]:
@@ -301,9 +318,11 @@ def _assembled(builder: _Builder, parts: dict[str, Any]) -> Rule:
         sensor=head.sensor,
         scope=head.scope,
         on_tick=any(uses(tree, Op.SILENT, Op.PHASE, *PEERS) for tree in asked),
-        silence_ms_min=_silence_ms_min(trees["when"]),
+        silence_ms_min=silence_ms_min_of(trees["when"]),
         slots=(None,) * builder.slots,
         params={name: settings.shown(head.params[name]) for name in sorted(builder.names.used)},
+        notes=head.notes(),
+        template=head.use.template.name if head.use else "",
         owner=head.owner,
         source=f"{head.body.page.file}:{head.line}",
         state_hash=_state_hash(head, trees, parts),
@@ -313,12 +332,10 @@ def _assembled(builder: _Builder, parts: dict[str, Any]) -> Rule:
 
 def _monotone(builder: _Builder, parts: dict[str, Any]) -> bool:
     """One sample decides, and no late one can undo it."""
-    asked = [tree for name, tree in builder.trees.items() if name in ("when", "unless")]
+    when, unless = builder.trees["when"], builder.trees.get("unless")
     by_one_sample = parts["for_ms"] == 0 and parts["samples_min"] == 1
-    derived = by_one_sample and not any(
-        uses(tree, Op.SILENT, Op.PHASE, *PEERS, *MEMORIES) for tree in asked
-    )
-    return derived and bool(parts["monotone"])
+    stays = not moves(when) & DOWN and not (unless and moves(unless) & UP)
+    return by_one_sample and stays and bool(parts["monotone"])
 
 
 def _may_be_monotone(builder: _Builder) -> bool:
@@ -330,7 +347,7 @@ def _may_be_monotone(builder: _Builder) -> bool:
     return allowed is not False
 
 
-def _silence_ms_min(tree: Node) -> int:
+def silence_ms_min_of(tree: Node) -> int:
     """The silence that `when` asks for at least, from `silent > T` beside its other terms."""
     terms = tree.args if tree.op is Op.AND else (tree,)
     found = [0]

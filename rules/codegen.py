@@ -7,36 +7,40 @@ that is compiled consists of names made here, wire keys of the catalogue and num
 rule's text.
 """
 
+import re
 from collections.abc import Callable
+from fnmatch import translate
 from fractions import Fraction
 from math import inf
 from types import CodeType, FunctionType
 from typing import Any, cast
 
+from rules import runtime
+from rules.fields import CATALOGUE, CLAIM
 from rules.rule import Condition, Judge
-from rules.runtime import average, expected_power, folded, highest, lowest, occurrences
-from rules.tree import MEMORIES, PEERS, Node, Op, own, uses
+from rules.tree import MEMORIES, PEERS, WINDOWS, Detail, Node, Op, own, uses
 
-_HELPERS: dict[str, Any] = {
-    "average": average,
-    "expected_power": expected_power,
-    "folded": folded,
-    "highest": highest,
-    "lowest": lowest,
-    "occurrences": occurrences,
+_CALLED: tuple[Callable[..., Any], ...] = (
+    runtime.average, runtime.beginning, runtime.changed, runtime.deviation, runtime.difference,
+    runtime.expected_power, runtime.folded, runtime.held, runtime.highest, runtime.least,
+    runtime.lowest, runtime.mean, runtime.most, runtime.newest, runtime.occurrences,
+    runtime.percentile, runtime.slope, runtime.speed, runtime.standing, runtime.turns,
+)  # fmt: skip
+_HELPERS: dict[str, Any] = {function.__name__: function for function in _CALLED} | {
     "everyone": lambda _v, _a, _x, _s: True,
     "inf": inf,
 }
 _NEVER_UNKNOWN = frozenset(
     {
         Op.NUMBER, Op.TRUTH, Op.KNOWN, Op.PHASE, Op.SINCE, Op.PEERS_ALL, Op.PEERS_COUNT,
-        Op.COUNT_OVER,
+        Op.COUNT_OVER, Op.CHANGES_OVER, Op.TEXT, Op.CLAIMS,
     }
 )  # fmt: skip
 _UNKNOWN_BY_THEMSELVES = frozenset(
     {
         Op.FIELD, Op.ATTRIBUTE, Op.SUN, Op.NIGHT, Op.SILENT, Op.EXPECTED, Op.DIVIDE,
-        Op.PEERS_FRACTION, Op.PREV, Op.CHANGED, Op.RATE, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER,
+        Op.PREV, Op.CHANGED, Op.RATE, Op.AGE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE,
+        *WINDOWS - _NEVER_UNKNOWN, *PEERS - _NEVER_UNKNOWN,
     }
 )  # fmt: skip
 _REDUCERS = {
@@ -44,6 +48,24 @@ _REDUCERS = {
     Op.AVG_OVER: "average",
     Op.MIN_OVER: "lowest",
     Op.MAX_OVER: "highest",
+    Op.STD_OVER: "deviation",
+    Op.PERCENTILE_OVER: "percentile",
+    Op.FIRST_OVER: "beginning",
+    Op.LAST_OVER: "newest",
+    Op.DELTA_OVER: "difference",
+    Op.RATE_OVER: "speed",
+    Op.SLOPE_OVER: "slope",
+}
+_PEERS_CALLS = {Op.PEERS_AVG: "mean", Op.PEERS_MIN: "least", Op.PEERS_MAX: "most"}
+_FORMS = {
+    Op.NOT: "not {0}",
+    Op.NEGATE: "-{0}",
+    Op.ABS: "{0} if {0} >= 0 else -{0}",
+    Op.SUN: "x.sun_elev()",
+    Op.SILENT: "x.silent_ms()",
+    Op.HOUR: "x.local_hour()",
+    Op.WEEKDAY: "x.weekday()",
+    Op.SCHEDULE: "x.in_schedule({0})",
 }
 
 
@@ -63,6 +85,17 @@ def condition_of(text: str, node: Node, first_slot: int) -> tuple[Condition, int
     """A condition and how many slots it takes from `first_slot` on."""
     judge, slots = compiled(node, first_slot)
     return Condition(text, judge, reads(node), node, first_slot), slots
+
+
+def slot_order(node: Node) -> list[Node]:
+    """The memories of a tree in the order in which they take slots; equal ones share one."""
+    found: dict[Node, None] = {}
+    if node.op not in PEERS:
+        for arg in node.args:
+            found |= dict.fromkeys(slot_order(arg))
+        if node.op in MEMORIES:
+            found[node] = None
+    return list(found)
 
 
 def may_be_unknown(node: Node) -> bool:
@@ -89,7 +122,7 @@ class _Writer:
         self._count = 0
 
     def function(self, node: Node) -> str:
-        if uses(node, Op.RATE, Op.SINCE, *_REDUCERS):
+        if uses(node, Op.RATE, Op.SINCE, Op.AGE, *WINDOWS):
             self._line("t = x.ts_ms")
         self._memories(node)
         if node.op is Op.AND:
@@ -166,13 +199,27 @@ class _Writer:
             case Op.SINCE:
                 self._line(f"if {now} is True: {slot} = {before} = t")
                 return self._set(f"inf if {before} is None else t - {before}")
+            case Op.AGE:
+                self._line(f"if {now} is not None: {slot} = {before} = t")
+                return self._set(f"None if {before} is None else t - {before}")
             case Op.RATE:
                 return self._fold_rate(now, slot, before)
-        assert isinstance(node.detail, Fraction)
-        seen = f"{now} if {now} is True else None" if node.op is Op.COUNT_OVER else now
-        after = self._set(f"folded({before}, t, {seen}, {float(node.detail)!r})")
+        return self._fold_window(node, now, slot, before)
+
+    def _fold_window(self, node: Node, now: str, slot: str, before: str) -> str:
+        length, *more = node.detail if isinstance(node.detail, tuple) else (node.detail,)
+        window = _detail(length)
+        if node.op is Op.HELD_OVER:
+            fold, result = f"standing({before}, t, {now})", f"held({{}}, t, {window})"
+        elif node.op is Op.CHANGES_OVER:
+            fold, result = f"turns({before}, t, {now}, {window})", "changed({})"
+        else:
+            seen = f"{now} if {now} is True else None" if node.op is Op.COUNT_OVER else now
+            fold = f"folded({before}, t, {seen}, {window})"
+            result = f"{_REDUCERS[node.op]}({', '.join(['{}', *map(_detail, more)])})"
+        after = self._set(fold)
         self._line(f"{slot} = {after}")
-        return self._set(f"{_REDUCERS[node.op]}({after})")
+        return self._set(result.format(after))
 
     def _fold_rate(self, now: str, slot: str, before: str) -> str:
         result = self._set("None")
@@ -192,14 +239,14 @@ class _Writer:
             return _literal(node.number)
         if node.op is Op.TRUTH:
             return str(node.detail is True)
+        if node.op is Op.TEXT:
+            return self._constant(node.detail)
         writers: dict[Op, Callable[[Node], str]] = {
             Op.AND: self._junction,
             Op.OR: self._junction,
             Op.COALESCE: self._coalesce,
             Op.EXPECTED: self._expected,
-            Op.PEERS_ALL: self._peers,
-            Op.PEERS_COUNT: self._peers,
-            Op.PEERS_FRACTION: self._peers,
+            **dict.fromkeys(PEERS, self._peers),
         }
         return writers.get(node.op, self._plain)(node)
 
@@ -240,26 +287,22 @@ class _Writer:
             case _:
                 return self._call(node, atoms)
 
-    def _call(self, node: Node, atoms: list[str]) -> str:  # noqa: PLR0911 - one a form
+    def _call(self, node: Node, atoms: list[str]) -> str:
         match node.op:
-            case Op.NOT:
-                return f"not {atoms[0]}"
-            case Op.NEGATE:
-                return f"-{atoms[0]}"
-            case Op.ABS:
-                return f"{atoms[0]} if {atoms[0]} >= 0 else -{atoms[0]}"
-            case Op.SUN:
-                return "x.sun_elev()"
-            case Op.SILENT:
-                return "x.silent_ms()"
             case Op.NIGHT:
                 assert isinstance(node.detail, Fraction)
                 return f"x.is_night({int(node.detail)})"
-            case _:
-                assert node.op is Op.PHASE
+            case Op.MATCHES:
+                pattern = re.compile(translate(str(node.detail)))
+                return f"{self._constant(pattern.match)}({atoms[0]}) is not None"
+            case Op.CLAIMS:
+                return f"{CLAIM + str(node.detail)!r} in v"
+            case Op.PHASE:
                 assert isinstance(node.detail, tuple)
                 rule, phase = (self._constant(part) for part in node.detail)
                 return f"x.phase({rule}) == {phase}"
+            case _:
+                return _FORMS[node.op].format(*atoms)
 
     def _junction(self, node: Node) -> str:
         """The first decisive term decides; else unknown if any term is."""
@@ -300,12 +343,16 @@ class _Writer:
         if node.op is Op.PEERS_ALL:
             return self._set("x.peers(everyone).all")
         judge, _ = compiled(node.args[0])
+        if node.op in _PEERS_CALLS:
+            values = f"x.peers_values({self._constant(judge)})"
+            return self._set(f"{_PEERS_CALLS[node.op]}({values})")
         count = self._set(f"x.peers({self._constant(judge)})")
         if node.op is Op.PEERS_COUNT:
             return self._set(f"{count}.true")
         return self._set(f"{count}.true / {count}.all if {count}.all else None")
 
 
+_ALL_KEYS = frozenset(key for fields in CATALOGUE.values() for key in fields)
 _SIGNS = {sign: sign for sign in ("<", "<=", ">", ">=", "==", "!=")}
 
 
@@ -314,8 +361,18 @@ def _literal(value: Fraction) -> str:
 
 
 def reads(node: Node) -> frozenset[str]:
-    """The wire keys of the subject's samples that a tree reads."""
-    return frozenset(str(part.detail) for part in own(node) if part.op is Op.FIELD)
+    """The wire keys of the subject's samples that a tree reads. A claim is also denied, by every
+    sample without it.
+    """
+    parts = list(own(node))
+    fields = frozenset(str(part.detail) for part in parts if part.op is Op.FIELD)
+    claims = frozenset(CLAIM + str(part.detail) for part in parts if part.op is Op.CLAIMS)
+    return fields | claims | _ALL_KEYS if claims else fields
+
+
+def _detail(value: Detail) -> str:
+    assert isinstance(value, Fraction)
+    return _literal(value)
 
 
 def _conversion(node: Node, atom: str) -> str:

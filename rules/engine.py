@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from rules.instance import QUIET, Cause, Change, Instance, Phase
 from rules.judging import elapse, judge_now, step
+from rules.local_time import LocalTimes
 from rules.ring import begin_here, heard, place_in, read, remember, rewind
 from rules.rule import Bundle, Values
 from rules.saved import dump, restore
@@ -46,6 +47,15 @@ class Transition(NamedTuple):
     withdrawn: bool = False
 
 
+class View(NamedTuple):
+    """The arguments of a condition."""
+
+    values: Values
+    attributes: Values
+    scene: Scene
+    slots: list[Any]
+
+
 class Verdict(StrEnum):
     JUDGED = "judged"
     TOO_LATE = "too_late"
@@ -65,6 +75,7 @@ class Engine:
         self._circuits: list[Track] = []
         self._dirty: dict[str, Track] = {}
         self._skies = Skies()
+        self._clocks = LocalTimes()
         self._scene = Scene(self._members)
         self.tick_ms = 0
         """The last tick."""
@@ -76,7 +87,8 @@ class Engine:
         if subject.id in self._tracks:
             return
         sky = self._skies.over(subject.lat, subject.lon)
-        track = Track(subject, self._plan(subject.kind), sky)
+        clock = self._clocks.of(subject.time_zone)
+        track = Track(subject, self._plan(subject.kind), sky, clock)
         self._tracks[subject.id] = track
         if subject.kind == "circuit":
             self._circuits.append(track)
@@ -88,6 +100,10 @@ class Engine:
 
     def knows(self, subject_id: str) -> bool:
         return subject_id in self._tracks
+
+    def watches(self, subject_id: str, rule_id: str) -> bool:
+        """Whether the rule is one about this subject."""
+        return self.knows(subject_id) and rule_id in self._tracks[subject_id].plan.index
 
     def subject(self, subject_id: str) -> Subject:
         return self._tracks[subject_id].subject
@@ -102,6 +118,19 @@ class Engine:
         track = self._tracks.get(subject_id)
         i = None if track is None else track.plan.index.get(rule_id)
         return Phase.OK if track is None or i is None else track.instances[i].phase
+
+    def instance(self, subject_id: str, rule_id: str) -> Instance:
+        """The whole state of a rule on a subject that it watches."""
+        track = self._tracks[subject_id]
+        return track.instances[track.plan.index[rule_id]]
+
+    def view(self, subject_id: str, rule_id: str, now_ms: int) -> View:
+        """What a rule that needs no sample is judged on, were it judged now."""
+        track = self._tracks[subject_id]
+        i = track.plan.index[rule_id]
+        values = self._present_values(track, track.plan.watches[i].rule.gap_ms_max, now_ms)
+        self._scene.at(track, now_ms)
+        return View(values, track.subject.attributes, self._scene, list(track.slots[i]))
 
     def seen_ms(self, subject_id: str) -> int:
         """The last sample of a subject; -1 if there was none."""

@@ -6,12 +6,14 @@ raised as `Refused`, a finding at its line and column in the file. Never evaluat
 text of a rule goes no further than this room.
 """
 
+import re
 from functools import reduce
 
 from lark import Token, Tree
 
 from rules import functions, operators
 from rules.bounds import Interval, interval, verdict
+from rules.cost import COST_US_MAX, cost_us
 from rules.document import Scalar, near
 from rules.finding import Finding
 from rules.names import Context, Names, need, resolve
@@ -19,6 +21,7 @@ from rules.syntax import Refused, Syntax, parse, quantity, span
 from rules.tree import (
     DEPTH_MAX,
     MEMORIES,
+    PEERS,
     SIZE_MAX,
     Fault,
     Node,
@@ -28,9 +31,11 @@ from rules.tree import (
     number,
     uses,
 )
-from rules.units import ONE, PERCENT, UNITS, WATT, Unit, find
+from rules.units import ONE, PERCENT, TEXT, UNITS, WATT, Unit, find
 
-_FUNCTIONS = (*functions.names(), "expected_power", "peers.count", "peers.fraction")
+_PEERS = {op.value: op for op in PEERS if op is not Op.PEERS_ALL}
+_FUNCTIONS = (*functions.names(), "expected_power", "claims", *sorted(_PEERS))
+_CLAIM = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ABOUT_SUBJECT = tuple(op for op in Op if op not in (Op.NUMBER, Op.TRUTH, Op.COMPARE))
 
 
@@ -44,6 +49,7 @@ def condition(scalar: Scalar, context: Context, names: Names) -> Node:
     reader = _Reader(scalar, context, names)
     tree = reader.read()
     try:
+        _check_cost(tree)
         return operators.truth(tree, "a condition")
     except Fault as fault:
         raise Refused(reader.finding(fault)) from None
@@ -75,7 +81,10 @@ class _Reader:
     def finding(self, fault: Fault) -> Finding:
         quoted = [self._quote(node) for node in fault.nodes]
         offset = fault.nodes[0].span.start if fault.nodes else 0
-        return self._scalar.finding(offset, fault.code, fault.message.format(*quoted), fault.help)
+        message = fault.message.format(*quoted)
+        marks = [(node.span.start, node.span.end, _noted(node)) for node in fault.nodes]
+        hint = fault.help or (_kindred(fault, self._context) if fault.code == "E104" else "")
+        return self._scalar.finding(offset, fault.code, message, hint, *marks)
 
     def _quote(self, node: Node) -> str:
         text = self._scalar.text[node.span.start : node.span.end]
@@ -106,6 +115,8 @@ class _Reader:
                 return _quantity(str(syntax.children[0]), where)
             case "truth":
                 return Node(Op.TRUTH, None, (), str(syntax.children[0]) == "true", where)
+            case "text":
+                return Node(Op.TEXT, TEXT, (), str(syntax.children[0])[1:-1], where)
         return self._operator(syntax, self._operands(syntax, context), context)
 
     def _operands(self, syntax: Syntax, context: Context) -> list[Node]:
@@ -127,6 +138,11 @@ class _Reader:
                 return self._comparison(signs, operands, where, context)
             case "member":
                 return operators.member(operands[0], operands[1:], where, self._warn)
+            case "stranger":
+                found = operators.member(operands[0], operands[1:], where, self._warn)
+                return operators.negation(found, where)
+            case "matches":
+                return operators.matching(operands[0], signs[0][1:-1], where)
             case "sign":
                 return _signed(signs[0], operands[0], where)
             case _:
@@ -158,14 +174,18 @@ class _Reader:
         name = ".".join(str(part) for part in name_tree.children)
         here = Node(Op.TRUTH, None, (), None, span(syntax))
         arguments = [_argument(name, c, here) for c in rest if c.data == "argument"]
+        window = next((self._operands(c, context)[0] for c in rest if c.data == "window"), None)
+        if window and (name in ("expected_power", "claims") or name.startswith("peers.")):
+            raise Fault("E102", f"{name}() takes no `over`", here, help="leave it out")
         if name.startswith("peers."):
             return self._peers(name, arguments, here, context)
         if name not in _FUNCTIONS:
             raise Fault("E101", f"there is no function {name}", here, help=near(name, _FUNCTIONS))
+        if name == "claims":
+            return _claims(arguments, here)
         args = [self._node(argument, context) for argument in arguments]
         if name == "expected_power":
             return _expected(args, here, context)
-        window = next((self._operands(c, context)[0] for c in rest if c.data == "window"), None)
         node = functions.build(functions.Call(name, args, window, here.span, self._warn))
         fits = context.has_history or node.op not in MEMORIES
         need(fits, "{0} needs the history of one subject", here, context)
@@ -179,23 +199,58 @@ class _Reader:
             raise Fault("E101", f"there is no function {name}", here, help=near(name, _FUNCTIONS))
         if not arguments and name == "peers.count":
             return Node(Op.PEERS_ALL, ONE, (), None, here.span)
+        op = _PEERS[name]
+        unit: Unit = ONE
         if len(arguments) != 1:
-            raise Fault("E102", f"{name}() takes one condition", here)
-        judged = operators.truth(self._node(arguments[0], context.members), name)
-        if uses(judged, *MEMORIES):
-            raise Fault("E103", "{0}: prev, since and windows do not work for peers", judged)
-        return Node(Op(name), ONE, (judged,), None, here.span)
+            wants = "condition" if op in (Op.PEERS_COUNT, Op.PEERS_FRACTION) else "number"
+            raise Fault("E102", f"{name}() takes one {wants}", here)
+        asked = self._node(arguments[0], context.members)
+        if op in (Op.PEERS_COUNT, Op.PEERS_FRACTION):
+            operators.truth(asked, name)
+        else:
+            unit = operators.amount_of(asked, name)
+        if uses(asked, *MEMORIES):
+            raise Fault("E103", "{0}: prev, since and windows do not work for peers", asked)
+        return Node(op, unit, (asked,), None, here.span)
+
+
+def _claims(arguments: list[Syntax], here: Node) -> Node:
+    names = [str(part) for argument in arguments for part in argument.children]
+    if len(names) != 1 or arguments[0].data != "name" or not _CLAIM.fullmatch(names[0]):
+        hint = "write claims(lamp_failure), with the name of a fault in small letters"
+        raise Fault("E102", "claims() takes the name of one fault", here, help=hint)
+    return Node(Op.CLAIMS, None, (), names[0], here.span)
+
+
+def _kindred(fault: Fault, context: Context) -> str:
+    """Fields of the kind of each side: one of them may have been meant."""
+    known = {item.name: UNITS[item.unit] for item in context.fields.values() if not item.is_bool}
+    hints = []
+    for node in fault.nodes:
+        if node.unit is not None and node.unit != ONE:
+            same = [name for name, unit in known.items() if unit.dimension == node.unit.dimension]
+            names = " or ".join(same[:4]) or "nothing that is measured"
+            hints.append(f"in {node.unit} there is {names}")
+    return "; ".join(dict.fromkeys(hints))
+
+
+def _noted(node: Node) -> str:
+    return str(node.unit) if node.unit and node.unit != ONE else ""
 
 
 def _quantity(text: str, where: Span) -> Node:
     value, symbol = quantity(text)
     here = Node(Op.TRUTH, None, (), None, where)
     if value is None:
-        raise Fault("E100", "{0}: numbers go up to 1e12", here)
+        hint = "take a larger unit, or fewer digits"
+        raise Fault("E100", "{0}: numbers go up to 1e12", here, help=hint)
     unit: Unit | None = find(symbol) if symbol else ONE
     if unit is None:
         raise Fault("E105", f"unknown unit {symbol!r} in {{0}}", here, help=near(symbol, UNITS))
     return number(value, unit, where)
+
+
+_KEYWORD = "arguments have no names, but for is_night(margin=20min)"
 
 
 def _signed(sign: str, operand: Node, where: Span) -> Node:
@@ -208,7 +263,7 @@ def _signed(sign: str, operand: Node, where: Span) -> Node:
 def _argument(function: str, syntax: Syntax, here: Node) -> Syntax:
     keyword, value = syntax.children
     if keyword is not None and (function, str(keyword)) != ("is_night", "margin"):
-        raise Fault("E102", f"{function}() has no argument named {keyword}", here)
+        raise Fault("E102", f"{function}() has no argument named {keyword}", here, help=_KEYWORD)
     assert isinstance(value, Tree)
     return value
 
@@ -218,6 +273,13 @@ def _expected(args: list[Node], here: Node, context: Context) -> Node:
     if len(args) != 1 or args[0].unit is None or args[0].unit.dimension != ONE.dimension:
         raise Fault("E102", "expected_power(level) takes one dim level", here)
     return Node(Op.EXPECTED, WATT, (in_unit(args[0], PERCENT),), "given", here.span)
+
+
+def _check_cost(tree: Node) -> None:
+    if cost_us(tree) > COST_US_MAX:
+        hint = "ask for fewer windows, or for the same one in each place"
+        message = f"too costly: up to {cost_us(tree):.0f} us a sample, of {COST_US_MAX:.0f}"
+        raise Fault("E106", message, tree, help=hint)
 
 
 def _check_open(pair: Node, context: Context) -> None:
@@ -235,6 +297,7 @@ def _check_open(pair: Node, context: Context) -> None:
         "E111" if decided else "E110",
         "can never be " + ("false" if decided else "true") + ": {0} is in " + _shown(its, varying),
         varying,
+        help=f"choose a limit inside of {_shown(its, varying)}; is the sign the right way round?",
     )
 
 

@@ -112,6 +112,12 @@ ATTRIBUTES: Mapping[str, Field] = _kind(
 """Asset attributes that conditions may use, as `asset.<name>`. A lamp's
 `expected_power` at its present dim level comes from `nominal_power_w` and `dim_curve`."""
 
+ATTRIBUTE_TEXTS = ("address", "cabinet", "circuit", "owner", "pickup", "segment", "zone")
+"""Asset attributes that are texts: conditions may ask whether they are equal or alike."""
+
+CLAIM = "claim:"
+"""Begins the keys of a device's own claims among the values of a sample: `claim:lamp_failure`."""
+
 REPORTED_KINDS = ("streetlight", "cabinet", "road", "bin")
 """Kinds that devices may publish; `place` is worked out by the gateway."""
 

@@ -7,25 +7,34 @@ touch files.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from rules import settings
-from rules.builder import SCOPES, Built, Head, build
+from rules.builder import SCOPES, Built, build
+from rules.cases import add_tests
 from rules.document import Mapping as YamlMapping
 from rules.document import Scalar, Sequence, near, read
 from rules.expression import constant
 from rules.fields import REPORTED_KINDS, by_name
 from rules.finding import Finding
+from rules.head import Head
 from rules.names import Context, Names
-from rules.rule import Bundle, Rule
+from rules.relations import related, relation_faults
+from rules.rule import Bundle
 from rules.settings import Param
 from rules.syntax import Refused
+from rules.templates import Template, Use, expand, read_template, template_of
 
 API_VERSION = "sense311/v1"
+RULES_MAX = 100
+CONDITIONS_MAX = 8_000
+"""Of one file: whatever is wrong with it is found in a tenth of a second."""
 OVERRIDES = "(override)"
 """The file that findings about overrides name."""
 _KEYS = ("apiVersion", "sensor", "owner", "params", "rules")
@@ -44,28 +53,55 @@ class _Sheet:
     params: dict[str, Param]
     broken: dict[str, Finding]
     """Params whose definition is wrong."""
-    bodies: list[tuple[Scalar, str, YamlMapping]]
-    """(id, scope, body) of each rule."""
+    bodies: list[tuple[Scalar, str, YamlMapping, Use | None]] = field(default_factory=list)
+    """(id, scope, body, template) of each rule."""
+
+
+class Loaded(NamedTuple):
+    """A bundle and what it was made of: for `rules.checks`, which looks closer."""
+
+    bundle: Bundle | None
+    findings: list[Finding]
+    heads: Mapping[str, Head]
+    built: Mapping[str, Built]
 
 
 def load(
     sources: Mapping[str, str], overrides: Mapping[str, str] = _NOTHING
 ) -> tuple[Bundle | None, list[Finding]]:
+    """The bundle of `loaded`, and its findings."""
+    whole = loaded(sources, overrides)
+    return whole.bundle, whole.findings
+
+
+def loaded(sources: Mapping[str, str], overrides: Mapping[str, str] = _NOTHING) -> Loaded:
     """The rules of some files. `sources`: file name -> YAML text; `overrides`: "RULE.PARAM" ->
     literal ("bin_full.high": "85%"). Findings in the order of the files; any E and the bundle is
     None.
     """
     findings: list[Finding] = []
-    sheets = [_sheet(*read(name, sources[name]), findings) for name in sorted(sources)]
+    templates = dict(shipped_templates())
+    tops = [(name, *read(name, sources[name])) for name in sorted(sources)]
+    for name, top, faults in tops:
+        findings += faults
+        if top is not None and "template" in top.entries:
+            _own_template(top, sources[name], templates, findings)
+    sheets = [
+        _sheet(top, templates, findings)
+        for _, top, _ in tops
+        if top is not None and "template" not in top.entries
+    ]
     heads = _heads([sheet for sheet in sheets if sheet], overrides, findings)
     built = _built(heads, findings)
     findings += _unused(sheets, heads, built, overrides)
-    findings += _relation_faults(built)
+    findings += relation_faults(built, heads)
     findings = sorted(set(findings), key=lambda f: (f.file, f.line, f.column, f.code, f.message))
     if any(finding.code.startswith("E") for finding in findings):
-        return None, findings
-    rules = {rule_id: _related(rule_id, built) for rule_id in sorted(built)}
-    return Bundle(MappingProxyType(rules), _version(sources, overrides)), findings
+        return Loaded(None, findings, heads, built)
+    rules = {rule_id: related(rule_id, built) for rule_id in sorted(built)}
+    used = {f"use {name}": templates[name].text for name in _used_templates(heads)}
+    version = _version({**sources, **used}, overrides)
+    return Loaded(Bundle(MappingProxyType(rules), version), findings, heads, built)
 
 
 def read_library() -> dict[str, str]:
@@ -76,6 +112,19 @@ def read_library() -> dict[str, str]:
         for entry in folder.iterdir()
         if entry.name.endswith(".yaml")
     }
+
+
+@cache
+def shipped_templates() -> Mapping[str, Template]:
+    """The templates that come with the project, by name."""
+    folder = files("rules").joinpath("library", "templates")
+    found = {}
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".yaml"):
+            template, faults = read_template(f"templates/{entry.name}", entry.read_text("utf-8"))
+            assert template is not None, faults
+            found[template.name] = template
+    return MappingProxyType(found)
 
 
 def read_folder(path: Path) -> dict[str, str]:
@@ -91,12 +140,27 @@ def read_folder(path: Path) -> dict[str, str]:
 # -- the outside of a file ------------------------------------------------------------------------
 
 
-def _sheet(
-    top: YamlMapping | None, faults: list[Finding], findings: list[Finding]
-) -> _Sheet | None:
+def _own_template(
+    top: YamlMapping, text: str, templates: dict[str, Template], findings: list[Finding]
+) -> None:
+    template, faults = template_of(top, text)
     findings += faults
-    if top is None:
-        return None
+    if template is None:
+        return
+    if template.name in templates:
+        name = settings.text(settings.required(top, "template", "a template"), "template")
+        message = f"there is a template {template.name!r} already"
+        findings.append(name.finding(0, "E004", message, "give it another name"))
+    templates[template.name] = template
+
+
+def _used_templates(heads: Mapping[str, Head]) -> set[str]:
+    return {head.use.template.name for head in heads.values() if head.use}
+
+
+def _sheet(
+    top: YamlMapping, templates: Mapping[str, Template], findings: list[Finding]
+) -> _Sheet | None:
     findings += top.unknown(_KEYS, "a rule file")
     try:
         version = settings.required(top, "apiVersion", "a rule file")
@@ -111,7 +175,8 @@ def _sheet(
         return None
     params, broken = _params(top, kind)
     findings += broken.values()
-    return _Sheet(kind, owner_text, params, broken, list(_bodies(rules, findings)))
+    bodies = list(_bodies(rules, kind, templates, findings))
+    return _Sheet(kind, owner_text, params, broken, bodies)
 
 
 def _params(top: YamlMapping, kind: str) -> tuple[dict[str, Param], dict[str, Finding]]:
@@ -133,26 +198,49 @@ def _params(top: YamlMapping, kind: str) -> tuple[dict[str, Param], dict[str, Fi
 
 
 def _bodies(
-    rules: YamlMapping | Sequence | Scalar, findings: list[Finding]
-) -> Iterator[tuple[Scalar, str, YamlMapping]]:
+    rules: YamlMapping | Sequence | Scalar,
+    sensor: str,
+    templates: Mapping[str, Template],
+    findings: list[Finding],
+) -> Iterator[tuple[Scalar, str, YamlMapping, Use | None]]:
     if not isinstance(rules, Sequence):
-        finding = rules.finding("E005", "") if isinstance(rules, YamlMapping) else None
-        place = finding or (rules.finding(0, "E005", "") if isinstance(rules, Scalar) else None)
-        if place:
-            findings.append(replace(place, message="rules must be a list: each starts with - id:"))
+        hint = "begin each rule with - id:"
+        findings.append(settings.at(rules, "E005", "rules must be a list", hint))
         return
-    for item in rules.items:
+    written = 0
+    for count, item in enumerate(rules.items):
+        written += _conditions_length(item)
+        if count >= RULES_MAX or written > CONDITIONS_MAX:
+            message = f"more than {RULES_MAX} rules or {CONDITIONS_MAX} characters of conditions"
+            hint = "split the file: the rules of a folder are one bundle"
+            findings.append(settings.at(item, "E005", message, hint))
+            return
         try:
             if not isinstance(item, YamlMapping):
                 settings.mapping(item, ("id", "title", "when", "..."), "a rule")
             assert isinstance(item, YamlMapping)
-            rule_id = settings.word(settings.required(item, "id", "a rule"), "the id of a rule")
-            scope = item.get("scope")
+            use = expand(item, sensor, templates) if "use" in item.entries else None
+            body = use.body if use else item
+            named = use.id if use else settings.required(item, "id", "a rule")
+            rule_id = settings.word(named, "the id of a rule")
+            scope = body.get("scope")
             chosen = "asset" if scope is None else settings.choice(scope, SCOPES, "scope")
         except Refused as refused:
             findings.append(refused.finding)
         else:
-            yield rule_id, chosen, item
+            yield rule_id, chosen, body, use
+
+
+def _conditions_length(item: YamlMapping | Sequence | Scalar) -> int:
+    """How much there is to type and compile: what the time to judge a file depends on."""
+    if not isinstance(item, YamlMapping):
+        return 0
+    clear, lets = item.get("clear"), item.get("let")
+    parts = [item.get(key) for key in ("when", "unless", "hit")]
+    for inner in (clear, lets):
+        if isinstance(inner, YamlMapping):
+            parts += [value for _, value in inner.entries.values()]
+    return sum(len(part.text) for part in parts if isinstance(part, Scalar))
 
 
 # -- rules ----------------------------------------------------------------------------------------
@@ -162,22 +250,23 @@ def _heads(
     sheets: list[_Sheet], overrides: Mapping[str, str], findings: list[Finding]
 ) -> dict[str, Head]:
     heads: dict[str, Head] = {}
-    known: dict[str, dict[str, Param]] = {}
     for sheet in sheets:
-        for rule_id, scope, body in sheet.bodies:
+        for rule_id, scope, body, use in sheet.bodies:
             if rule_id.text in heads:
                 first = heads[rule_id.text]
                 message = f"rule {rule_id.text!r} is in {first.body.page.file}:{first.line} already"
-                findings.append(rule_id.finding(0, "E004", message))
+                findings.append(rule_id.finding(0, "E004", message, "each id once, over all files"))
                 continue
             sensor = _sensor(sheet.sensor, scope, rule_id, findings)
-            values = {name: param.default for name, param in sheet.params.items()}
-            known[rule_id.text] = sheet.params
+            params = use.params if use else sheet.params
+            values = {name: param.default for name, param in params.items()}
+            broken = {} if use else sheet.broken
+            place = (body, rule_id.line, params, use)
             heads[rule_id.text] = Head(
-                rule_id.text, scope, sensor, sheet.owner, values, sheet.broken, body, rule_id.line
+                rule_id.text, scope, sensor, sheet.owner, values, broken, *place
             )
     for key, literal in overrides.items():
-        _override(key, literal, heads, known, findings)
+        _override(key, literal, heads, findings)
     return heads
 
 
@@ -194,7 +283,6 @@ def _override(
     key: str,
     literal: str,
     heads: dict[str, Head],
-    known: Mapping[str, Mapping[str, Param]],
     findings: list[Finding],
 ) -> None:
     rule_id, _, name = key.partition(".")
@@ -202,10 +290,11 @@ def _override(
         message = f"{key}: there is no rule {rule_id!r}"
         findings.append(_override_fault(message, near(rule_id, heads)))
         return
-    param = known[rule_id].get(name)
+    known = heads[rule_id].known
+    param = known.get(name)
     if param is None:
         message = f"{key}: rule {rule_id} has no param {name!r}"
-        findings.append(_override_fault(message, near(name, known[rule_id])))
+        findings.append(_override_fault(message, near(name, known)))
         return
     try:
         value = constant(Scalar.of(literal, OVERRIDES), Names())
@@ -215,8 +304,7 @@ def _override(
     if reason := param.refusal(value):
         findings.append(_override_fault(f"{key}: {reason}, `{literal}` is not allowed"))
         return
-    head = heads[rule_id]
-    heads[rule_id] = replace(head, params={**head.params, name: param.folded(value)})
+    heads[rule_id] = heads[rule_id].having(name, param.folded(value))
 
 
 def _override_fault(message: str, hint: str = "") -> Finding:
@@ -226,15 +314,16 @@ def _override_fault(message: str, hint: str = "") -> Finding:
 def _built(heads: Mapping[str, Head], findings: list[Finding]) -> dict[str, Built]:
     built = {}
     for rule_id, head in heads.items():
-        built[rule_id] = build(head, _context(head, heads), _HIT)
+        built[rule_id] = build(head, context_of(head, heads), HIT)
         findings += built[rule_id].findings
+    findings += add_tests(heads, built)
     return built
 
 
-_HIT = Context("a vehicle's reading", by_name("road"), has_attributes=False, has_history=False)
+HIT = Context("a vehicle's reading", by_name("road"), has_attributes=False, has_history=False)
 
 
-def _context(head: Head, heads: Mapping[str, Head]) -> Context:
+def context_of(head: Head, heads: Mapping[str, Head]) -> Context:
     if head.scope == "place":
         return Context(
             "a spot on the road", by_name("place"), has_attributes=False, has_history=False
@@ -270,65 +359,17 @@ def _unused(
     for key in overrides:
         rule_id, _, name = key.partition(".")
         head = heads.get(rule_id)
-        if head and name in head.params and built[rule_id].rule and name not in built[rule_id].used:
+        if head is None or head.use or name not in head.params:
+            continue
+        if built[rule_id].rule and name not in built[rule_id].used:
             yield _override_fault(f"{key}: rule {rule_id} does not use {name}")
     for sheet in sheets:
-        if sheet is None or not all(built[i.text].rule for i, _, _ in sheet.bodies):
+        if sheet is None or not all(built[i.text].rule for i, *_ in sheet.bodies):
             continue
-        used = {name for i, _, _ in sheet.bodies for name in built[i.text].used}
+        used = {name for i, *_ in sheet.bodies for name in built[i.text].used}
         for name, param in sheet.params.items():
             if name not in used:
-                yield param.scalar.finding(0, "W104", f"param {name!r} is not used")
-
-
-def _relation_faults(built: Mapping[str, Built]) -> Iterator[Finding]:
-    for rule_id, one in built.items():
-        for parent in one.absorbed_by:
-            yield from _one_sided(parent, built, rule_id, "absorbs")
-        for child in one.absorbs:
-            yield from _one_sided(child, built, rule_id, "absorbed_by")
-        if rule_id in _reachable(rule_id, built) and one.rule:
-            message = f"rule {rule_id} asks for the phase of a rule that asks for its own"
-            yield Finding(*_source(one.rule), 1, "E107", message)
-
-
-def _one_sided(
-    other: Scalar, built: Mapping[str, Built], rule_id: str, key: str
-) -> Iterator[Finding]:
-    if other.text not in built:
-        yield other.finding(0, "E101", f"there is no rule {other.text!r}", near(other.text, built))
-        return
-    named = built[other.text].absorbs if key == "absorbs" else built[other.text].absorbed_by
-    if rule_id not in {scalar.text for scalar in named}:
-        hint = f"parent and child must name each other: add {rule_id} to {key} of {other.text}"
-        yield other.finding(0, "E007", f"{other.text} does not say so: {key} {rule_id}", hint)
-
-
-def _reachable(start: str, built: Mapping[str, Built]) -> set[str]:
-    found: set[str] = set()
-    open_ = [start]
-    while open_:
-        for other in built[open_.pop()].refers & built.keys() - found:
-            found.add(other)
-            open_.append(other)
-    return found
-
-
-def _source(rule: Rule) -> tuple[str, int]:
-    file, _, line = rule.source.rpartition(":")
-    return file, int(line)
-
-
-def _related(rule_id: str, built: Mapping[str, Built]) -> Rule:
-    one = built[rule_id]
-    assert one.rule is not None
-    parents = tuple(scalar.text for scalar in one.absorbed_by)
-    return replace(
-        one.rule,
-        absorbed_by=parents,
-        absorbs=tuple(scalar.text for scalar in one.absorbs),
-        hold_ms=max((built[parent].hold_ms for parent in parents), default=0),
-    )
+                yield param.scalar.finding(0, "W104", f"param {name!r} is not used", "remove it")
 
 
 def _version(sources: Mapping[str, str], overrides: Mapping[str, str]) -> str:

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Characters [column, end_column) of the finding's line, and what to say of them."""
+
+    column: int
+    end_column: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """`line` and `column` count from 1; `code` is stable (E...: refused, W...: worth a look)."""
 
@@ -17,6 +26,12 @@ class Finding:
     code: str
     message: str
     help: str = ""
+    marks: tuple[Mark, ...] = ()
+    """What exactly is meant, where it is known: the first is the fault, the others explain it."""
+
+    @property
+    def is_error(self) -> bool:
+        return self.code.startswith("E")
 
     def __str__(self) -> str:
         hint = f"\n    = help: {self.help}" if self.help else ""

@@ -152,7 +152,7 @@ def _before_firing(
 
 def _fire_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
     left_ms = max(0, rule.for_ms - state.held_ms)
-    if state.mark_ms + left_ms > now_ms or left_ms > _cover_ms(rule):
+    if state.mark_ms + left_ms > now_ms or left_ms > cover_ms(rule):
         return state, _NONE
     at_ms = state.mark_ms + left_ms
     fired = Instance(Phase.FIRING, state.started_ms, at_ms, 0, at_ms, running=False)
@@ -162,13 +162,13 @@ def _fire_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tu
 
 def _end_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
     left_ms = max(0, rule.clear_for_ms - state.held_ms)
-    if state.mark_ms + left_ms > now_ms or left_ms > _cover_ms(rule):
+    if state.mark_ms + left_ms > now_ms or left_ms > cover_ms(rule):
         return state, _NONE
     at_ms = state.mark_ms + left_ms
     return QUIET, (Change(Phase.CLEARING, Phase.OK, at_ms, Cause.CLEAR_HELD),)
 
 
-def _cover_ms(rule: Rule) -> int:
+def cover_ms(rule: Rule) -> int:
     """For how long one sample speaks for what comes after it."""
     if rule.blind_after_ms is None:
         return rule.gap_ms_max

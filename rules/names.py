@@ -7,16 +7,18 @@ neighbours. It types no operators and parses nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from rules.document import Scalar, near
-from rules.fields import ATTRIBUTES, Field
+from rules.fields import ATTRIBUTE_TEXTS, ATTRIBUTES, Field
 from rules.finding import Finding
 from rules.syntax import Refused
-from rules.tree import Fault, Node, Op, Span
-from rules.units import MILLISECOND, UNITS, WATT
+from rules.tree import Fault, Node, Op, Span, number
+from rules.units import MILLISECOND, TEXT, UNITS, WATT, WEEKDAY
 
 PHASES = ("ok", "pending", "firing", "clearing", "blind")
 BUILT_IN = ("nominal_power", "expected_power", "silent")
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,11 +54,15 @@ class Names:
     warnings: list[Finding] = field(default_factory=list)
     known: dict[tuple[str, int], Node] = field(default_factory=dict)
     """Trees of let names by (name, id of context)."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Names that a template has for rules -> their ids."""
     broken: dict[str, Finding] = field(default_factory=dict)
     """Names whose definition is wrong -> what was said of it: not to be said again elsewhere."""
     open: list[str] = field(default_factory=list)
     """Let names being read, to refuse circles."""
 
+
+_LITERAL = "write a value: 15min, 20%, 3 or true"
 
 Read = Callable[[Scalar, Context], Node]
 
@@ -68,8 +74,8 @@ def resolve(parts: list[str], here: Node, context: Context, names: Names, read_l
     if len(parts) == 2 and parts[0] == "asset":
         return _attribute(parts[1], here, context)
     if len(parts) == 2 and parts[1] in PHASES:
-        return _phase(parts[0], parts[1], here, context)
-    hint = near(parts[-1], PHASES) if parts[0] in context.phases else ""
+        return _phase(names.aliases.get(parts[0], parts[0]), parts[1], here, context)
+    hint = near(parts[-1], PHASES) if parts[0] not in context.fields else ""
     raise Fault("E101", "unknown name {0}", here, help=hint)
 
 
@@ -95,8 +101,12 @@ def _single(name: str, here: Node, context: Context, names: Names, read_let: Rea
         return field_node(Op.FIELD, context.fields[name], here.span)
     if name in BUILT_IN:
         return _built_in(name, here, context)
+    if name in WEEKDAYS:
+        return number(Fraction(WEEKDAYS.index(name)), WEEKDAY, here.span)
     known = {*names.lets, *names.params, *context.fields, *_built_in_names(context)}
-    raise Fault("E101", f"unknown name {{0}} for {context.about}", here, help=near(name, known))
+    day = name[:3].lower()
+    hint = f"days are written {day}" if day in WEEKDAYS else near(name, known) or _LITERAL
+    raise Fault("E101", f"unknown name {{0}} for {context.about}", here, help=hint)
 
 
 def _built_in_names(context: Context) -> tuple[str, ...]:
@@ -106,7 +116,8 @@ def _built_in_names(context: Context) -> tuple[str, ...]:
 def _let(name: str, here: Node, context: Context, names: Names, read_let: Read) -> Node:
     key = (name, id(context))
     if name in names.open:
-        raise Fault("E101", "{0} is defined by itself", here)
+        hint = "let names may use others, in no circle"
+        raise Fault("E101", "{0} is defined by itself", here, help=hint)
     if key not in names.known:
         names.open.append(name)
         try:
@@ -129,14 +140,18 @@ def _built_in(name: str, here: Node, context: Context) -> Node:
 
 def _attribute(name: str, here: Node, context: Context) -> Node:
     need(context.has_attributes, "{0} is about an asset", here, context)
+    if name in ATTRIBUTE_TEXTS:
+        return Node(Op.ATTRIBUTE, TEXT, (), name, here.span)
     known = {item.name: item for item in ATTRIBUTES.values()}
     if name not in known:
-        raise Fault("E101", "unknown attribute {0}", here, help=near(name, known))
+        hint = near(name, (*known, *ATTRIBUTE_TEXTS))
+        raise Fault("E101", "unknown attribute {0}", here, help=hint)
     return field_node(Op.ATTRIBUTE, known[name], here.span)
 
 
 def _phase(rule: str, phase: str, here: Node, context: Context) -> Node:
     if rule not in context.phases:
         message = f"no rule {rule!r} for {context.about}, in {{0}}"
-        raise Fault("E101", message, here, help=near(rule, context.phases))
+        hint = near(rule, context.phases) or "a rule asks only for other rules on the same subject"
+        raise Fault("E101", message, here, help=hint)
     return Node(Op.PHASE, None, (), (rule, phase), here.span)

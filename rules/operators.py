@@ -8,11 +8,30 @@ operands through their spans.
 
 from collections.abc import Callable
 from fractions import Fraction
+from types import MappingProxyType
 
 from rules.tree import Fault, Node, Op, Span, in_unit, number
-from rules.units import CELSIUS, KELVIN, ONE, PERCENT, Unit, amount, is_bounded, product, quotient
+from rules.units import (
+    CELSIUS,
+    KELVIN,
+    ONE,
+    PERCENT,
+    TEXT,
+    Unit,
+    amount,
+    is_bounded,
+    product,
+    quotient,
+)
 
 Warn = Callable[[Fault], None]
+_FIXED = (Op.NUMBER, Op.TEXT)
+_WRITTEN = MappingProxyType(
+    {
+        "text": 'a text stands in quotes, as in asset.zone == "north"',
+        "weekday": "days are mon, tue, wed, thu, fri, sat and sun, without quotes",
+    }
+)
 
 # What the exact arithmetic on constants may come to: beyond it is a slip, and a cost.
 _CONSTANT_MAX = Fraction(10) ** 15
@@ -22,11 +41,13 @@ _CONSTANT_MIN = Fraction(1, 10**15)
 def truth(node: Node, what: str) -> Node:
     """The node, if it is a truth value; `what` says where one is needed."""
     if node.unit is not None:
+        a_word, compared = f"a {node.unit}", '== "..."' if node.unit == TEXT else "== mon"
+        is_word = node.unit.is_word
         raise Fault(
             "E102",
-            f"{what} needs something true or false; {{0}} is a number",
+            f"{what} needs something true or false; {{0}} is {a_word if is_word else 'a number'}",
             node,
-            help="compare it with something, as in `> 5 W`",
+            help=f"compare it with something, as in `{compared if is_word else '> 5 W'}`",
         )
     return node
 
@@ -34,8 +55,19 @@ def truth(node: Node, what: str) -> Node:
 def amount_of(node: Node, what: str) -> Unit:
     """The unit of the node, if it is a number."""
     if node.unit is None:
-        raise Fault("E102", f"{what} needs a number; {{0}} is true or false", node)
+        hint = "it is a condition by itself; how often it was true is count(...) over 2h"
+        raise Fault("E102", f"{what} needs a number; {{0}} is true or false", node, help=hint)
+    if node.unit.is_word:
+        raise Fault("E102", f"{what} needs a number; {{0}} is a {node.unit}", node)
     return node.unit
+
+
+def text(node: Node, what: str) -> Node:
+    """The node, if it is a text."""
+    if node.unit != TEXT:
+        hint = "such as asset.zone or asset.pickup"
+        raise Fault("E102", f"{what} needs a text; {{0}} is none", node, help=hint)
+    return node
 
 
 def junction(op: Op, terms: list[Node], span: Span) -> Node:
@@ -49,7 +81,16 @@ def negation(term: Node, span: Span) -> Node:
 def comparison(sign: str, left: Node, right: Node, span: Span, warn: Warn) -> Node:
     if left.unit is None and right.unit is None:
         if sign not in ("==", "!="):
-            raise Fault("E102", "{0} and {1} are true or false: they have no order", left, right)
+            raise Fault(
+                "E102",
+                "{0} and {1} are true or false: they have no order",
+                left,
+                right,
+                help="compare them by == or !=",
+            )
+        return Node(Op.COMPARE, None, (left, right), sign, span)
+    if any(side.unit is not None and side.unit.is_word for side in (left, right)):
+        _check_words(sign, left, right)
         return Node(Op.COMPARE, None, (left, right), sign, span)
     left, right = aligned("compare", left, right, warn)
     return Node(Op.COMPARE, None, (left, right), sign, span)
@@ -59,6 +100,33 @@ def member(item: Node, choices: list[Node], span: Span, warn: Warn) -> Node:
     """`x in [a, b]`: equal to one of them."""
     equals = [comparison("==", item, choice, span, warn) for choice in choices]
     return equals[0] if len(equals) == 1 else Node(Op.OR, None, tuple(equals), None, span)
+
+
+def matching(item: Node, pattern: str, span: Span) -> Node:
+    """`x matches "north-*"`: the whole text is like the pattern."""
+    if text(item, "`matches`").op is Op.TEXT:
+        raise Fault("E102", "{0} is the same text for ever", item)
+    if not any(sign in pattern for sign in "*?["):
+        here = Node(Op.TRUTH, None, (), None, span)
+        hint = "write `==`, or a pattern with * (any characters) or ? (one character)"
+        raise Fault("E102", "{0}: there is no * or ? in the pattern", here, help=hint)
+    return Node(Op.MATCHES, None, (item,), pattern, span)
+
+
+def _check_words(sign: str, left: Node, right: Node) -> None:
+    """Texts and days of the week: only with their like, and without order."""
+    if left.unit != right.unit:
+        word, other = (left, right) if left.unit and left.unit.is_word else (right, left)
+        kind = "true or false" if other.unit is None else f"a {other.unit}"
+        is_word = other.unit is not None and other.unit.is_word
+        kind = kind if other.unit is None or is_word else "a number"
+        message = f"{{0}} is a {word.unit} and {{1}} is {kind}: they are never equal"
+        raise Fault("E102", message, word, other, help=_WRITTEN[str(word.unit)])
+    if sign not in ("==", "!="):
+        hint = "compare with ==, != or `in [...]`"
+        raise Fault("E102", f"{{0}} and {{1}} have no order ({left.unit})", left, right, help=hint)
+    if left.op in _FIXED and right.op in _FIXED:
+        raise Fault("E102", "{0} and {1} are the same for ever", left, right)
 
 
 def aligned(verb: str, left: Node, right: Node, warn: Warn) -> tuple[Node, Node]:
@@ -94,15 +162,18 @@ def product_of(op: Op, left: Node, right: Node, span: Span) -> Node:
                 side,
                 help="take a difference first: a difference of temperatures is in K",
             )
-    # A constant share (20 %) becomes a plain number, so that 20 % of watts is watts.
-    left, right = _plain(left), _plain(right)
+    # A constant share (20 %) becomes a plain number, so that 20 % of watts is watts; but half of
+    # 20 % is 10 %.
+    factor, scaled = (left, right) if op is Op.MULTIPLY and left.unit == ONE else (right, left)
+    if not (is_bare(factor) and scaled.is_constant):
+        left, right = _plain(left), _plain(right)
     assert left.unit is not None
     assert right.unit is not None
     unit = (product if op is Op.MULTIPLY else quotient)(left.unit, right.unit)
     if not is_bounded(unit):
         raise Fault("E104", f"{{0}} `{op.value}` {{1}} has no meaningful unit", left, right)
     if op is Op.DIVIDE and right.op is Op.NUMBER and right.number == 0:
-        raise Fault("E102", "division by zero: {0}", right)
+        raise Fault("E102", "division by zero: {0}", right, help="divide by something else")
     return _folded(op, left, right, unit, span)
 
 

@@ -4,10 +4,11 @@ Made by `rules.files` from YAML, run by `rules.engine`. Immutable; two rules wit
 `state_hash` may take over each other's running state.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rules.case import Case
 from rules.tree import Node
 
 Values = Mapping[str, Any]
@@ -15,6 +16,9 @@ Values = Mapping[str, Any]
 
 Truth = bool | None
 """True, false, or unknown (None): Kleene's logic."""
+
+MODES = ("live", "shadow")
+"""In shadow a rule is judged like any other, and what it would file is only recorded."""
 
 
 class Scene(Protocol):
@@ -34,8 +38,22 @@ class Scene(Protocol):
     def phase(self, rule_id: str) -> str:
         """The phase of the subject's instance of another rule: ok, pending, firing, clearing..."""
 
+    def local_hour(self) -> float | None:
+        """Hours since midnight by the clocks there, or None where they are not known."""
+
+    def weekday(self) -> int | None:
+        """By the calendar there; 0 is Monday."""
+
+    def in_schedule(self, text: str) -> Truth:
+        """Whether the clocks there are within a weekly schedule (`rules.local_time`)."""
+
     def peers(self, condition: "Callable[[Values, Values, Scene, list[Any]], Truth]") -> "Count":
         """Over the members of the subject (the lamps of a circuit): how many meet `condition`."""
+
+    def peers_values(
+        self, judge: "Callable[[Values, Values, Scene, list[Any]], Any]"
+    ) -> Sequence[float]:
+        """Over the members of the subject: what is known of a number, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +110,16 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A param as people read it."""
+
+    value: str
+    range: str
+    doc: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlaceShape:
     """How hits of moving devices become a place."""
 
@@ -132,6 +160,8 @@ class Rule:
     absorbs: tuple[str, ...] = ()
     file: Filing | None = None
     """None: the incident is kept and shown, nothing is asked of the city."""
+    mode: str = "live"
+    """One of `MODES`. Its state is the same in both."""
     on_tick: bool = False
     """Judged when time passes too, not only when a sample comes (uses silence or peers)."""
     silence_ms_min: int = 0
@@ -139,10 +169,24 @@ class Rule:
     slots: tuple[Any, ...] = ()
     """The initial memory of its conditions."""
     params: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """What may be set from outside, by name."""
+    doc: str = ""
+    """What it watches and why, for people."""
+    fault: str = ""
+    """The name of the fault in the uCIFI vocabulary."""
+    template: str = ""
+    """The template it was made of."""
     owner: str = ""
     source: str = ""
     """file:line"""
     state_hash: str = ""
+    cases: tuple[Case, ...] = ()
+    """Its tests."""
+
+    @property
+    def in_shadow(self) -> bool:
+        return self.mode == "shadow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rules.instance import QUIET
+from rules.instance import QUIET, Phase
 from rules.ring import begin_here, read, same_quiet
 from rules.track import Instances, Slots, Told, Track, set_instance, wake_ms
 
@@ -60,3 +60,8 @@ def _carry_over(track: Track, saved: _Saved, layout: Sequence[Sequence[str]]) ->
         if saved.instances is not None and saved.instances[at] != QUIET:
             set_instance(track, i, saved.instances[at])
     track.slots = tuple(slots)
+
+
+def phases(blob: bytes) -> Sequence[Phase]:
+    """Of each rule of the layout that it was saved under; nothing where all are quiet."""
+    return [instance.phase for instance in _decode(blob).instances or ()]

@@ -1,13 +1,14 @@
-"""Where and when a condition is judged: the sun, the silence, the phases of other rules, the peers.
+"""Where and when a condition is judged: sun, clock, silence, phases of other rules, peers.
 
 One `Scene` object is moved from subject to subject; conditions read it and nothing else of the
 engine.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rules.instance import Phase
+from rules.local_time import schedule_of
 from rules.rule import Count, Truth
 from rules.track import NOWHERE, Track
 
@@ -41,6 +42,18 @@ class Scene:
     def silent_ms(self) -> int | None:
         return None if self.track.last_ms < 0 else max(0, self.ts_ms - self.track.last_ms)
 
+    def local_hour(self) -> float | None:
+        clock = self.track.clock
+        return None if clock is None else clock.hour(self.ts_ms)
+
+    def weekday(self) -> int | None:
+        clock = self.track.clock
+        return None if clock is None else clock.weekday(self.ts_ms)
+
+    def in_schedule(self, text: str) -> Truth:
+        clock, schedule = self.track.clock, schedule_of(text)
+        return None if clock is None or schedule is None else clock.is_in(schedule, self.ts_ms)
+
     def phase(self, rule_id: str) -> str:
         track = self.track
         if track.instances is track.plan.instances:
@@ -52,15 +65,22 @@ class Scene:
         return Phase.BLIND if state.blind and state.phase is Phase.OK else state.phase
 
     def peers(self, condition: Callable[..., Truth]) -> Count:
-        peer = self._peer = self._peer or Scene(self._members)
-        peer.ts_ms = self.ts_ms
         true = known = everyone = 0
-        for member in self._members(self.track):
-            peer.track = member
-            truth = condition(member.values, member.subject.attributes, peer, _NOTHING)
+        for truth in self._asked(condition):
             everyone += 1
             if truth is not None:
                 known += 1
                 if truth:
                     true += 1
         return Count(true, known, everyone)
+
+    def peers_values(self, judge: Callable[..., Any]) -> Sequence[float]:
+        return [value for value in self._asked(judge) if value is not None]
+
+    def _asked(self, judge: Callable[..., Any]) -> Iterator[Any]:
+        """What is true of each member."""
+        peer = self._peer = self._peer or Scene(self._members)
+        peer.ts_ms = self.ts_ms
+        for member in self._members(self.track):
+            peer.track = member
+            yield judge(member.values, member.subject.attributes, peer, _NOTHING)

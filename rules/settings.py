@@ -7,6 +7,7 @@ params and compute with them, as conditions may; what comes out is always a cons
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from rules.document import Mapping as YamlMapping
 from rules.document import Node as YamlNode
@@ -36,6 +37,9 @@ class Param:
     high: Node | None
     scalar: Scalar
     """Its name in the file."""
+    doc: str = ""
+    source: str = ""
+    """Where its default comes from."""
 
     def folded(self, value: Node) -> Node:
         """The value in the param's own unit: 0.95 for a param in % is 95 %."""
@@ -67,16 +71,50 @@ def shown(node: Node | None) -> str:
     return f"{float(node.number):g}{'' if unit == '%' else ' ' if unit else ''}{unit}"
 
 
+_EXAMPLES = MappingProxyType(
+    {
+        "id": "add id: bin_full, say",
+        "title": 'add title: "Bin {asset.id} is full", say',
+        "when": "add when: fill > 80%, say",
+        "apiVersion": "add apiVersion: sense311/v1",
+        "sensor": "add sensor: streetlight, cabinet, road or bin",
+        "rules": "add rules: and below it a list, each rule beginning with - id:",
+        "service": "add service: BIN_FULL, say",
+        "description": 'add description: "{fill:.0f %} full", say',
+        "default": "add default: 80%, say",
+    }
+)
+
+
+def _duration_hint(text: str) -> str:
+    """For what is not a duration, or not one that fits."""
+    digits = re.fullmatch(r"\s*([0-9.]+)\s*(m?)\s*", text)
+    if digits:
+        metres = "m is metres: " if digits.group(2) else ""
+        return f"{metres}write {digits.group(1)}min"
+    return "write one number and one unit: 90s, 15min, 2h, 1d"
+
+
+def _respelt(text: str, pattern: re.Pattern[str]) -> str:
+    """A word that fits the pattern and looks like the text."""
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text[:64])
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
+    for one in (plain.lower(), plain.upper(), f"my_{plain.lower()}"):
+        if pattern.fullmatch(one) and one not in _RESERVED:
+            return f"write {one}: it must match {pattern.pattern}"
+    return f"it must match {pattern.pattern}"
+
+
 def text(node: YamlNode, what: str) -> Scalar:
     if not isinstance(node, Scalar):
-        raise Refused(node.finding("E005", f"{what} must be a text"))
+        raise Refused(node.finding("E005", f"{what} must be a text", "without [ ] and { }"))
     return node
 
 
 def mapping(node: YamlNode, keys: Collection[str], what: str) -> YamlMapping:
     if not isinstance(node, YamlMapping):
         hint = "keys: " + ", ".join(keys)
-        raise Refused(_finding(node, "E005", f"{what} must be a mapping", hint))
+        raise Refused(at(node, "E005", f"{what} must be a mapping", hint))
     for finding in node.unknown(keys, what):
         raise Refused(finding)
     return node
@@ -85,14 +123,19 @@ def mapping(node: YamlNode, keys: Collection[str], what: str) -> YamlMapping:
 def required(node: YamlMapping, key: str, what: str) -> YamlNode:
     value = node.get(key)
     if value is None:
-        raise Refused(node.finding("E003", f"{what} needs the key {key!r}"))
+        raise Refused(
+            node.finding(
+                "E003", f"{what} needs the key {key!r}", _EXAMPLES.get(key, f"add {key}: ...")
+            )
+        )
     return value
 
 
 def words(node: YamlNode, what: str) -> list[Scalar]:
     """A list of texts."""
     if not isinstance(node, Sequence):
-        raise Refused(_finding(node, "E005", f"{what} must be a list: [a, b]"))
+        hint = f"write [{node.text}]" if isinstance(node, Scalar) else ""
+        raise Refused(at(node, "E005", f"{what} must be a list: [a, b]", hint))
     return [text(item, what) for item in node.items]
 
 
@@ -108,7 +151,7 @@ def word(node: YamlNode, what: str, pattern: re.Pattern[str] = WORD) -> Scalar:
     scalar = text(node, what)
     if not pattern.fullmatch(scalar.text) or scalar.text in _RESERVED:
         message = f"{scalar.text!r} cannot be {what}"
-        raise Refused(scalar.finding(0, "E005", message, f"it must match {pattern.pattern}"))
+        raise Refused(scalar.finding(0, "E005", message, _respelt(scalar.text, pattern)))
     return scalar
 
 
@@ -116,7 +159,7 @@ def truth(node: YamlNode, names: Names, what: str) -> bool:
     scalar = text(node, what)
     value = constant(scalar, names)
     if value.op is not Op.TRUTH:
-        raise Refused(scalar.finding(0, "E005", f"{what} must be true or false"))
+        raise Refused(scalar.finding(0, "E005", f"{what} must be true or false", "write true"))
     return value.detail is True
 
 
@@ -127,10 +170,10 @@ def duration(node: YamlNode, names: Names, what: str, low_ms: int = 0) -> int:
         value = duration_ms(constant(scalar, names), what)
     except Fault as fault:
         message = f"{what} must be a duration such as 15min, not `{scalar.text}`"
-        raise Refused(scalar.finding(0, "E005", message)) from fault
+        raise Refused(scalar.finding(0, "E005", message, _duration_hint(scalar.text))) from fault
     if value.denominator != 1 or not low_ms <= value <= DURATION_MS_MAX:
         message = f"{what} must be whole milliseconds, from {low_ms} ms to 366 d"
-        raise Refused(scalar.finding(0, "E005", message))
+        raise Refused(scalar.finding(0, "E005", message, _duration_hint(scalar.text)))
     return int(value)
 
 
@@ -139,7 +182,7 @@ def whole(node: YamlNode, names: Names, what: str, low: int, high: int) -> int:
     value = constant(scalar, names)
     if value.unit != ONE or value.number.denominator != 1 or not low <= value.number <= high:
         message = f"{what} must be a whole number from {low} to {high}"
-        raise Refused(scalar.finding(0, "E005", message))
+        raise Refused(scalar.finding(0, "E005", message, f"write {low + 1}, without a unit"))
     return int(value.number)
 
 
@@ -150,31 +193,36 @@ def metres(node: YamlNode, names: Names, what: str, low: float, high: float) -> 
         length = float(in_unit(value, METRE).number)
         if low <= length <= high:
             return length
-    raise Refused(scalar.finding(0, "E005", f"{what} must be from {low:g} m to {high:g} m"))
+    message = f"{what} must be from {low:g} m to {high:g} m"
+    raise Refused(scalar.finding(0, "E005", message, f"write it in metres: {low + 9:g}m"))
 
 
 def param(key: Scalar, node: YamlNode, taken: Mapping[str, str]) -> Param:
     """A parameter's definition. `taken`: names that mean something already -> what."""
     name = word(key, "the name of a param").text
     if name in taken:
-        raise Refused(key.finding(0, "E004", f"{name!r} is {taken[name]} already"))
+        message = f"{name!r} is {taken[name]} already"
+        raise Refused(key.finding(0, "E004", message, f"another name, such as {name}_limit"))
     definition = mapping(node, _PARAM_KEYS, f"param {name}")
     literal = text(required(definition, "default", f"param {name}"), "default")
     default = constant(literal, Names())
     ends = definition.get("range")
-    result = Param(name, default, None, None, key)
+    doc = definition.get("doc")
+    doc_text = "" if doc is None else text(doc, "doc").text
+    result = Param(name, default, None, None, key, doc_text)
     if ends is not None:
         low, high = (_end(end, result) for end in _pair(ends, f"the range of {name}"))
         result = replace(result, low=low, high=high)
     if reason := result.refusal(default):
-        raise Refused(literal.finding(0, "E005", reason))
+        hint = "the default lies in the range: [lowest, highest]"
+        raise Refused(literal.finding(0, "E005", reason, hint))
     return result
 
 
 def _pair(node: YamlNode, what: str) -> list[Scalar]:
     scalars = words(node, what)
     if len(scalars) != 2:
-        raise Refused(_finding(node, "E005", f"{what} must be [lowest, highest]"))
+        raise Refused(at(node, "E005", f"{what} must be [lowest, highest]", "[5%, 50%]"))
     return scalars
 
 
@@ -182,11 +230,13 @@ def _end(scalar: Scalar, of: Param) -> Node:
     """One end of a range: something the param could be."""
     value = constant(scalar, Names())
     if reason := of.refusal(value):
-        raise Refused(scalar.finding(0, "E005", reason))
+        hint = f"write it in the unit of the default, {shown(of.default)}"
+        raise Refused(scalar.finding(0, "E005", reason, hint))
     return value
 
 
-def _finding(node: YamlNode, code: str, message: str, hint: str = "") -> Finding:
+def at(node: YamlNode, code: str, message: str, hint: str = "") -> Finding:
+    """A finding at a value of any kind."""
     if isinstance(node, Scalar):
         return node.finding(0, code, message, hint)
     return node.finding(code, message, hint)

@@ -14,11 +14,11 @@ MINUTES_MAX = 4_096  # remembered per neighbourhood: nearly three days
 class Sky:
     """Over one square of a tenth of a degree."""
 
-    __slots__ = ("_elevations", "_lat", "_lon", "_nights")
+    __slots__ = ("_elevations", "_nights", "lat", "lon")
 
     def __init__(self, lat: float, lon: float) -> None:
-        self._lat = lat
-        self._lon = lon
+        self.lat = lat
+        self.lon = lon
         self._elevations: dict[int, float] = {}
         self._nights: dict[tuple[int, int], bool] = {}
 
@@ -29,7 +29,7 @@ class Sky:
         if found is None:
             if len(self._elevations) >= MINUTES_MAX:
                 self._elevations.clear()
-            found = elevation_deg(self._lat, self._lon, minute * 60_000)
+            found = elevation_deg(self.lat, self.lon, minute * 60_000)
             self._elevations[minute] = found
         return found
 

@@ -7,14 +7,14 @@ column in the file. Knows no names, no units, no types.
 
 import re
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from types import MappingProxyType
 
 from lark import Lark, Token, Tree, UnexpectedInput
 
 from rules.document import Scalar
 from rules.finding import Finding
+from rules.slips import advice, at_the_end
 from rules.tree import Span
 
 TEXT_MAX = 512  # characters: a condition longer than this wants `let` names
@@ -22,18 +22,6 @@ NESTING_MAX = 32  # no one can read more, and it bounds the recursion that follo
 _NUMBER_MAX = Fraction(10) ** 12  # the largest value of any field
 _DIGITS_MAX = 24
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(.*)", re.DOTALL)
-_SLIPS = MappingProxyType(
-    {
-        "=": "equality is written ==",
-        "&": "write `and`",
-        "|": "write `or`",
-        "!": "write `not`",
-        "'": "there are no texts in conditions",
-        '"': "there are no texts in conditions",
-        "^": "there are no powers: multiply",
-    }
-)
-
 Syntax = Tree[Token]
 
 
@@ -50,7 +38,7 @@ def parse(scalar: Scalar) -> Syntax:
     if len(scalar.text) > TEXT_MAX:
         raise _refused(scalar, TEXT_MAX, f"longer than {TEXT_MAX} characters", "use let names")
     try:
-        tree = _parser().parse(scalar.text)
+        tree = _tree(scalar.text)
     except UnexpectedInput as error:
         raise _unexpected(scalar, error) from None
     _check_nesting(scalar, tree)
@@ -74,6 +62,11 @@ def quantity(text: str) -> tuple[Fraction | None, str]:
     return (value if value <= _NUMBER_MAX else None), symbol
 
 
+@lru_cache(maxsize=256)  # the same few settings and template conditions come again and again
+def _tree(text: str) -> Syntax:
+    return _parser().parse(text)
+
+
 @cache
 def _parser() -> "Lark":
     grammar = files("rules").joinpath("grammar.lark").read_text("utf-8")
@@ -85,9 +78,10 @@ def _unexpected(scalar: Scalar, error: UnexpectedInput) -> Refused:
     at_end = isinstance(token, Token) and token.type == "$END"
     offset = len(scalar.text.rstrip()) if at_end else int(error.pos_in_stream or 0)
     if at_end or offset >= len(scalar.text):
-        return _refused(scalar, offset, "the expression ends too early", "")
+        return _refused(scalar, offset, "the expression ends too early", at_the_end(scalar.text))
     word = str(token) if isinstance(token, Token) else scalar.text[offset]
-    return _refused(scalar, offset, f"`{word}` does not fit here", _SLIPS.get(word[0], ""))
+    hint = advice(scalar.text, offset, word)
+    return _refused(scalar, offset, f"`{word}` does not fit here", hint)
 
 
 def _refused(scalar: Scalar, offset: int, message: str, hint: str) -> Refused:

@@ -14,6 +14,7 @@ from typing import cast
 from rules.codegen import compiled
 from rules.document import Scalar, near
 from rules.expression import read
+from rules.fields import ATTRIBUTE_TEXTS
 from rules.names import Context, Names
 from rules.rule import Judge, Scene, Template, Values
 from rules.syntax import Refused
@@ -26,15 +27,17 @@ FACTS = (
     "started_at", "firing_for", "absorbed.count", "asset.id", "circuit.id", "place.id",
 )  # fmt: skip
 """Holes that the engine's caller fills, as texts."""
-ASSET_TEXTS = ("id", "address", "zone", "owner", "circuit", "cabinet", "segment", "pickup")
-"""Attributes that are texts: for people to read, not for conditions."""
+ASSET_TEXTS = ("id", *ATTRIBUTE_TEXTS)
+"""What is told of an asset in words."""
 
 _HOLE_FILE = "(hole)"
 _HOLE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _INSIDE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?::\s*(?:\.([0-9])f)?\s*(\S*)\s*)?")
 _SHOWN = MappingProxyType({"%": "%", "deg": "°", "degC": " °C", "1": "", "m/s2": " m/s²"})
 _DIGITS = 3  # significant, where the rule does not say
-_AT_RUN_TIME = (*MEMORIES, *PEERS, Op.SUN, Op.NIGHT, Op.SILENT, Op.PHASE)
+_AT_RUN_TIME = (
+    *MEMORIES, *PEERS, Op.SUN, Op.NIGHT, Op.SILENT, Op.PHASE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE,
+)  # fmt: skip
 
 _Part = Callable[[Values, Values, Mapping[str, str]], str]
 
@@ -50,7 +53,8 @@ class _Hole:
 def template(scalar: Scalar, context: Context, names: Names) -> Template:
     """A checked template. Raises Refused."""
     if len(scalar.text) > TEXT_MAX:
-        raise Refused(scalar.finding(TEXT_MAX, "E005", f"longer than {TEXT_MAX} characters"))
+        message = f"longer than {TEXT_MAX} characters"
+        raise Refused(scalar.finding(TEXT_MAX, "E005", message, "say less"))
     parts = [
         part if isinstance(part, str) else _filled(part, scalar, context, names)
         for part in _split(scalar)
@@ -79,7 +83,7 @@ def _split(scalar: Scalar) -> list[str | _Hole]:
 
 def _hole(found: re.Match[str], scalar: Scalar) -> _Hole:
     inside = _INSIDE.fullmatch(found.group(1) or "")
-    if inside is None:
+    if inside is None or (inside.group(3) or "")[:1].isdigit():
         message = f"`{found.group()}` is not a hole"
         hint = "write {name}, {name:.1f} or {name:.1f W}; a brace itself is {{ or }}"
         raise Refused(scalar.finding(found.start(), "E100", message, hint))
@@ -109,7 +113,8 @@ def _in_wanted_unit(hole: _Hole, node: Node, scalar: Scalar) -> Node:
     unit = find(hole.unit)
     if unit is None or node.unit is None or unit.dimension != node.unit.dimension:
         message = f"`{hole.name}` ({node.unit or 'true or false'}) is not in {hole.unit}"
-        raise Refused(scalar.finding(hole.offset, "E104", message))
+        hint = f"write {{{hole.name}}}, or a unit of the same kind"
+        raise Refused(scalar.finding(hole.offset, "E104", message, hint))
     return in_unit(node, unit)
 
 
@@ -126,7 +131,8 @@ def _text_part(name: str, attribute: str) -> _Part:
 def _number_part(hole: _Hole, node: Node, scalar: Scalar) -> _Part:
     if uses(node, *_AT_RUN_TIME):
         message = f"`{hole.name}` is not known any more when the text is written"
-        raise Refused(scalar.finding(hole.offset, "E103", message))
+        hint = "name a field or a let of fields; {started_at} and {firing_for} tell the time"
+        raise Refused(scalar.finding(hole.offset, "E103", message, hint))
     judge, unit, decimals = compiled(node)[0], node.unit, hole.decimals
 
     def part(values: Values, attributes: Values, _: Mapping[str, str]) -> str:
@@ -135,15 +141,17 @@ def _number_part(hole: _Hole, node: Node, scalar: Scalar) -> _Part:
     return part
 
 
-def _judged(judge: Judge, values: Values, attributes: Values) -> float | bool | None:
+def _judged(judge: Judge, values: Values, attributes: Values) -> float | bool | str | None:
     # Names that need a scene or a memory were refused.
-    value: float | bool | None = judge(values, attributes, cast("Scene", None), [])
+    value: float | bool | str | None = judge(values, attributes, cast("Scene", None), [])
     return value
 
 
-def _shown(value: float | bool | None, unit: Unit | None, decimals: int | None) -> str:
+def _shown(value: float | bool | str | None, unit: Unit | None, decimals: int | None) -> str:
     if value is None:
         return UNKNOWN
+    if isinstance(value, str):
+        return value
     if unit is None:
         return "yes" if value else "no"
     number = f"{value:.{decimals}f}" if decimals is not None else _significant(value)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from rules.instance import QUIET, Change, Instance, Phase
+from rules.local_time import LocalTime
 from rules.rule import Bundle, Condition, Rule, Values
 from rules.sky import Sky
 
@@ -31,6 +32,8 @@ class Subject:
     """Circuits: the ids of their lamps."""
     meter: str | None = None
     """Circuits: the id of their cabinet."""
+    time_zone: str = ""
+    """By which clocks it is 6 o'clock there: an IANA name."""
 
 
 Instances = tuple[Instance, ...]
@@ -76,14 +79,17 @@ class Track:
     """One subject's running state."""
 
     __slots__ = (
-        "instances", "last_ms", "plan", "ring", "sky", "slots", "subject", "timed", "values",
-        "wake_ms",
+        "clock", "instances", "last_ms", "plan", "ring", "sky", "slots", "subject", "timed",
+        "values", "wake_ms",
     )  # fmt: skip
 
-    def __init__(self, subject: Subject, plan: Plan, sky: Sky | None) -> None:
+    def __init__(
+        self, subject: Subject, plan: Plan, sky: Sky | None, clock: LocalTime | None = None
+    ) -> None:
         self.subject = subject
         self.plan = plan
         self.sky = sky
+        self.clock = clock
         self.last_ms = -1
         """The last sample."""
         self.instances = plan.instances

@@ -20,6 +20,7 @@ DEPTH_MAX = 64  # nesting after `let` names are put in: keeps the compiler's own
 class Op(StrEnum):
     NUMBER = "number"
     TRUTH = "truth"
+    TEXT = "text"  # a literal in quotes; detail: the text
     FIELD = "field"
     ATTRIBUTE = "attribute"
     AND = "and"
@@ -27,6 +28,7 @@ class Op(StrEnum):
     NOT = "not"
     COMPARE = "compare"
     MEMBER = "member"
+    MATCHES = "matches"  # (text); detail: a glob
     ADD = "+"
     SUBTRACT = "-"
     MULTIPLY = "*"
@@ -43,25 +45,53 @@ class Op(StrEnum):
     SILENT = "silent"
     PHASE = "phase"
     EXPECTED = "expected_power"
+    CLAIMS = "claims"  # the sample names this fault itself; detail: its name
+    HOUR = "local_hour"  # hours since local midnight
+    WEEKDAY = "weekday"  # 0 is Monday, by the local calendar
+    SCHEDULE = "in_schedule"  # (text): the local time is within the schedule
     PREV = "prev"
     CHANGED = "changed"
     SINCE = "since"
+    AGE = "age"  # (x): ms since x was last known; unknown if it never was
     RATE = "rate"
+    # Over (now - window, now]: detail is the window in ms. What each gives: `rules.runtime`.
     COUNT_OVER = "count over"
     AVG_OVER = "avg over"
     MIN_OVER = "min over"
     MAX_OVER = "max over"
+    STD_OVER = "std over"
+    PERCENTILE_OVER = "p over"  # detail: (window in ms, share)
+    FIRST_OVER = "first over"
+    LAST_OVER = "last over"
+    DELTA_OVER = "delta over"  # last - first
+    RATE_OVER = "rate over"  # (last - first) / time between them
+    SLOPE_OVER = "slope over"  # least squares, per ms
+    CHANGES_OVER = "changes over"  # how often x became another value
+    HELD_OVER = "held over"  # (condition): true all the time
     PEERS_ALL = "peers.count()"
     PEERS_COUNT = "peers.count"
     PEERS_FRACTION = "peers.fraction"
+    PEERS_AVG = "peers.avg"  # (x) of the members that know it
+    PEERS_MIN = "peers.min"
+    PEERS_MAX = "peers.max"
 
 
-MEMORIES = frozenset(
-    {Op.PREV, Op.CHANGED, Op.SINCE, Op.RATE, Op.COUNT_OVER, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER}
-)
+WINDOWS = frozenset(
+    {
+        Op.COUNT_OVER, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER, Op.STD_OVER, Op.PERCENTILE_OVER,
+        Op.FIRST_OVER, Op.LAST_OVER, Op.DELTA_OVER, Op.RATE_OVER, Op.SLOPE_OVER, Op.CHANGES_OVER,
+        Op.HELD_OVER,
+    }
+)  # fmt: skip
+
+MEMORIES = WINDOWS | {Op.PREV, Op.CHANGED, Op.SINCE, Op.AGE, Op.RATE}
 """They remember something from sample to sample: each has one slot."""
 
-PEERS = frozenset({Op.PEERS_ALL, Op.PEERS_COUNT, Op.PEERS_FRACTION})
+PEERS = frozenset(
+    {
+        Op.PEERS_ALL, Op.PEERS_COUNT, Op.PEERS_FRACTION, Op.PEERS_AVG, Op.PEERS_MIN, Op.PEERS_MAX,
+    }
+)  # fmt: skip
 """Their argument, if any, is about each member, not about the subject."""
 
 Detail = Fraction | bool | str | tuple["Detail", ...] | None
@@ -77,8 +107,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """`unit` is None for truth values. `detail` is what an operation needs beside its arguments:
-    the number, the wire key, the comparison sign, the window in ms, (rule, phase).
+    """`unit` is None for truth values, `units.TEXT` for texts. `detail` is what an operation needs
+    beside its arguments: the number, the wire key, the comparison sign, the window in ms, (rule,
+    phase).
     """
 
     op: Op
@@ -163,7 +194,10 @@ def canonical(node: Node) -> str:
     """A text that is equal for equal meaning, whatever blanks and names the author chose."""
     unit = node.unit.symbol if node.unit else "bool"
     args = " ".join(canonical(arg) for arg in node.args)
-    return f"({node.op.value} {_detail(node.detail)} {unit} {args})"
+    # An author's text could read like anything: in quotes.
+    quoted = node.op in (Op.TEXT, Op.MATCHES)
+    detail = repr(node.detail) if quoted else _detail(node.detail)
+    return f"({node.op.value} {detail} {unit} {args})"
 
 
 def _detail(detail: Detail) -> str:

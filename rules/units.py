@@ -4,7 +4,8 @@ Owns the table of units and exact arithmetic on them (fractions, so that 80 % le
 nothing else). A dimension is a vector of exponents; two numbers may be compared or added only when
 theirs agree. `degC` is a point on a scale, every other unit an amount: a point less a point is an
 amount (K), a point times anything is refused by the language. Never converts at run time: what the
-table says is folded into constants when a rule is loaded.
+table says is folded into constants when a rule is loaded. Words (texts, days of the week) have a
+unit of their own, so that they mix with nothing.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,11 @@ class Unit:
         """A point on a scale (degC), not an amount."""
         return self.offset != 0
 
+    @property
+    def is_word(self) -> bool:
+        """No measure at all: such values are equal or not, and nothing else."""
+        return not self.dimension
+
     def __str__(self) -> str:
         return self.symbol
 
@@ -60,13 +66,16 @@ PERCENT = _unit("%", _NONE, Fraction(1, 100))
 MILLISECOND = _unit("ms", TIME, Fraction(1, 1000))
 DEGREE = _unit("deg", _ANGLE)
 METRE = _unit("m", _LENGTH)
+HOUR = _unit("h", TIME, 3600)
 WATT = _unit("W", _POWER)
 KELVIN = _unit("K", _TEMPERATURE)
+TEXT = _unit("text", ())
+WEEKDAY = _unit("weekday", ())
 CELSIUS = Unit("degC", _TEMPERATURE, Fraction(1), Fraction(27315, 100))
 
 _TABLE = (
     ONE, PERCENT, MILLISECOND, DEGREE, METRE, WATT, KELVIN, CELSIUS,
-    _unit("s", TIME), _unit("min", TIME, 60), _unit("h", TIME, 3600), _unit("d", TIME, 86_400),
+    _unit("s", TIME), _unit("min", TIME, 60), HOUR, _unit("d", TIME, 86_400),
     _unit("mm", _LENGTH, Fraction(1, 1000)), _unit("km", _LENGTH, 1000), _unit("kg", _MASS),
     _unit("m/s", _SPEED), _unit("km/h", _SPEED, Fraction(1000, 3600)),
     _unit("mm/s", _SPEED, Fraction(1, 1000)), _unit("m/s2", _ACCELERATION),

@@ -9,7 +9,7 @@ import base64
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
@@ -35,13 +35,17 @@ def write_recording(path: Path, messages: Iterable[Message]) -> int:
     return count
 
 
-def read_recording(path: Path) -> Iterator[Message]:
-    """The messages of a recording. Raises RecordingError at the first bad line."""
+def read_recording(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[Message]:
+    """The messages of a recording. Raises RecordingError at the first bad line. Lines that are not
+    `wanted` are passed over unread.
+    """
     number, last_ms = 0, 0
     try:
         with _open_to_read(path) as file:
             while line := file.readline(LINE_CHARS_MAX):
                 number += 1
+                if not wanted(line):
+                    continue
                 message = _message(line, last_ms)
                 last_ms = message.t_ms
                 yield message

@@ -32,6 +32,8 @@ class RuleScore:
     duplicates: int = 0
     precision: float | None = None
     recall: float | None = None
+    f1: float | None = None
+    """Of both; 2 tp / (2 tp + fp + fn), so it is known wherever one of them is."""
     delay_s_median: float | None = None
 
 
@@ -212,6 +214,8 @@ def _count(
     for rule, one in by_rule.items():
         one.precision = one.tp / (one.tp + one.fp) if one.tp + one.fp else None
         one.recall = one.tp / (one.tp + one.fn) if one.tp + one.fn else None
+        wrong = one.fp + one.fn
+        one.f1 = 2 * one.tp / (2 * one.tp + wrong) if one.tp + wrong else None
         one.delay_s_median = median(delays[rule]) if delays[rule] else None
     everything = [delay for some in delays.values() for delay in some]
     result.time_to_detect_s = median(everything) if everything else None

@@ -10,7 +10,7 @@ from conftest import CANARY_KEY, SENSE311, a_bin, a_free_port, wait_until, write
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.core import Effects
+from gateway.effects import Effects
 from gateway.incidents import Incident, State
 from gateway.outbox import Claimed, Policy, Refused, Row, ServiceRequest, advance, reference_for
 from gateway.store import Store

@@ -141,7 +141,7 @@ def test_a_device_that_keeps_its_readings_survives_a_broker_that_forgets(
 WRITER = """
 import sys
 from pathlib import Path
-from gateway.core import Effects, StoredReading
+from gateway.effects import Effects, StoredReading
 from gateway.store import Store
 books = Store(Path(sys.argv[1]))
 batch = books.load().reading_id // 20

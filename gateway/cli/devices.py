@@ -46,7 +46,7 @@ def decode(
 
 
 def _shown(reading: Any) -> dict[str, Any]:
-    from gateway.core import rfc3339
+    from gateway.requests import rfc3339
 
     shown: dict[str, Any] = {
         "device": reading.address.device,

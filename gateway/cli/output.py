@@ -3,7 +3,6 @@
 Owns the exit codes. Everything that is not the answer goes to standard error.
 """
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,9 @@ import typer
 from rules.finding import Finding
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+_FINDING_KEYS = ("file", "line", "column", "code", "message", "help")
 
 
 class Code(IntEnum):
@@ -52,7 +54,8 @@ def fail(message: str, code: Code, *, as_json: bool = False) -> NoReturn:
 
 def findings_answer(findings: Sequence[Finding]) -> dict[str, Any]:
     errors = [finding for finding in findings if finding.code.startswith("E")]
-    return {"ok": not errors, "findings": [dataclasses.asdict(f) for f in findings]}
+    shown = [{key: getattr(found, key) for key in _FINDING_KEYS} for found in findings]
+    return {"ok": not errors, "findings": shown}
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:

@@ -3,15 +3,20 @@
 Each checks all that it is given before it starts anything, and ends on a signal with exit code 0.
 """
 
+import dataclasses
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.output import Code, Json, answer, fail, findings_answer, say, told_plainly
+
+if TYPE_CHECKING:
+    from gateway.plans import Plans
 
 ConfigFile = Annotated[
     Path, typer.Option("-c", "--config", help="The configuration file.", metavar="FILE")
@@ -24,7 +29,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(config: ConfigFile, *, json: Json = False) -> None:
-    """The gateway, until a signal. SIGTERM drains and exits 0."""
+    """The gateway, until a signal. SIGTERM drains and exits 0; SIGHUP reloads rules and assets.
+
+    When the rule files cannot be used, it goes on with the rules that were in force last.
+    """
     _log_to_stderr()
     from gateway.app import Gateway
     from gateway.config import read_config
@@ -32,10 +40,13 @@ def run(config: ConfigFile, *, json: Json = False) -> None:
     from gateway.plans import prepare
 
     with told_plainly(as_json=json):
-        plans = prepare(*read_config(config))
-        for warning in plans.warnings:
-            say(str(warning))
-        gateway = Gateway(plans)
+        plans = _plans_to_run(config)
+        for finding in (*plans.broken, *plans.warnings):
+            say(str(finding))
+        if plans.broken:
+            say("sense311: these rules cannot be used: running with those that were in force last")
+        gateway = Gateway(plans, read_again=lambda: prepare(*read_config(config)))
+        signal.signal(signal.SIGHUP, lambda *_: gateway.reload())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: gateway.stop())
         try:
@@ -60,7 +71,9 @@ def check(config: ConfigFile, *, json: Json = False) -> None:
 
 
 def status(config: ConfigFile, *, json: Json = False) -> None:
-    """What the running gateway last said of itself: green, or red and why."""
+    """What the running gateway last said of itself: green; amber, which works but waits for
+    somebody; or red; and why.
+    """
     from gateway.clock import SystemClock
     from gateway.config import read_config
     from gateway.status import read_status
@@ -71,7 +84,7 @@ def status(config: ConfigFile, *, json: Json = False) -> None:
             said = read_status(folder, SystemClock().now_ms())
         except FileNotFoundError:
             fail(f"{folder}: no gateway has run here", Code.OUTSIDE, as_json=json)
-    answer(said, [f"{key}: {value}" for key, value in said.items()], as_json=json)
+    answer(said, _status_lines(said), as_json=json)
     raise typer.Exit(Code.GOOD if said["state"] == "green" else Code.FINDINGS)
 
 
@@ -129,6 +142,55 @@ def desk(
         fail(f"desk: {error}", Code.USAGE, as_json=json)
     except OSError as error:
         fail(f"desk: {error}", Code.OUTSIDE, as_json=json)
+
+
+def _plans_to_run(config: Path) -> "Plans":
+    """Of the files; where only the rules are broken, with those in force last. ConfigError."""
+    from gateway.config import read_config
+    from gateway.errors import ConfigError
+    from gateway.ledger import rules_in_force
+    from gateway.plans import RuleTexts, prepare, prepare_with
+
+    read, secrets = read_config(config)
+    try:
+        return prepare(read, secrets)
+    except ConfigError as error:
+        kept = rules_in_force(read.store.folder / "sense311.db")
+        if not kept:
+            raise
+        try:
+            plans = prepare_with(RuleTexts.from_json(kept), read, secrets)
+        except ConfigError:
+            raise error from None
+        return dataclasses.replace(plans, broken=error.findings)
+
+
+def _status_lines(said: dict[str, Any]) -> Iterator[str]:
+    """The status for people: what is in force and what became of the last reload in words."""
+    for key, value in said.items():
+        if key == "rules":
+            shadow = f", {len(value['shadow'])} in shadow" if value["shadow"] else ""
+            version = value["version"][:12]
+            yield f"rules: {value['count']}{shadow}, version {version}, since {value['since']}"
+        elif key == "reload":
+            yield from reload_lines(value)
+        else:
+            yield f"{key}: {value}"
+
+
+def reload_lines(told: dict[str, Any]) -> Iterator[str]:
+    """What became of a reload, with the reasons."""
+    problem = f": {told['problem']}" if told["problem"] else ""
+    yield f"reload: {told['result']} at {told['at']}{problem}"
+    for finding in told["findings"]:
+        where = f"{finding['file']}:{finding['line']}:{finding['column']}"
+        hint = f" ({finding['help']})" if finding["help"] else ""
+        yield f"  {where}: {finding['code']}: {finding['message']}{hint}"
+    if told["findings_left_off"]:
+        yield f"  and {told['findings_left_off']} more: sense311 check -c FILE says them all"
+    if told["at_restart"]:
+        sections = ", ".join(f"[{name}]" for name in told["at_restart"])
+        yield f"  changed too, but in force only after a restart: {sections}"
 
 
 def _device_users(path: Path, json_: Any) -> dict[str, list[str]]:

@@ -6,7 +6,9 @@ Minutes count from 20:00 on a January evening in Chicago, when it is night there
 import json
 
 from gateway.assets import Asset, City
-from gateway.core import Core, Incoming, Saved, Settings, rfc3339
+from gateway.core import Core
+from gateway.effects import Incoming, Saved, Settings
+from gateway.requests import rfc3339
 from rules.files import load, read_library
 
 MINUTE_MS = 60_000
@@ -69,7 +71,7 @@ class Gate:
         saved = Saved("here") if self.store is None else self.store.load()
         core = Core(self.city, self.bundle, self.settings, saved)
         if self.store is not None and core.layout != saved.layout:
-            self.store.save_layout(core.layout, core.all_states())
+            self.store.save_rules("", core.layout, core.all_states())
         return core
 
     def restart(self):

@@ -1,6 +1,7 @@
 """Asset files: every fault is a finding with its place, and a city knows who speaks for what."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def test_an_asset_without_devices_speaks_for_itself(tmp_path: Path):
         (feature(devices=["a b"]), "E304"),
         (feature(dim_curve=[[101, 5]]), "E304"),
         (feature(valid_from="2026-01-15"), "E304"),
+        (feature(pickup="monday at six"), "E304"),
+        (feature(pickup=["mon 06:00-10:00", "tue 6-10"]), "E304"),
+        (feature(pickup={"mon": 6}), "E304"),
+        (feature(time_zone="Mars/Base"), "E304"),
+        (feature(time_zone="../etc/hosts"), "E304"),
         (feature(lat=91), "E305"),
         (feature(lon=-181), "E305"),
         (feature(lat=float("nan")), "E305"),
@@ -153,6 +159,23 @@ def test_a_bad_row_is_a_finding_with_its_line(tmp_path: Path, row: str, code: st
     assert findings == [(3, code)]
 
 
+@pytest.mark.parametrize(
+    ("column", "schedule"),
+    [
+        ("mon 06:00-10:00", "mon 06:00-10:00"),
+        ("mon 06:00-10:00;Thu 06:00-10:00", "mon 06:00-10:00; Thu 06:00-10:00"),
+    ],
+)
+def test_a_schedule_is_one_text(tmp_path: Path, column: str, schedule: str):
+    """Several parts of it are in one cell, or in a list."""
+    table = f"asset_id,kind,lat,long,pickup\nB1,bin,1,2,{column}\n"
+    city, findings = read_text(tmp_path, "a.csv", table)
+    assert findings == []
+    assert city.assets["B1"].attributes["pickup"] == schedule
+    parts = feature(asset_id="B1", kind="bin", lat=1, lon=2, pickup=schedule.split("; "))
+    assert city == read(tmp_path, parts)[0]
+
+
 # -- calibration ------------------------------------------------------------------------------
 
 NEW_YEAR = "2026-01-01T00:00:00Z"
@@ -226,3 +249,21 @@ def test_rules_watch_assets_and_circuits(tmp_path: Path):
     assert one.attributes == {"circuit": "C1", "zone": "z", "address": "a"}
     assert (two.members, two.meter, two.lat) == (("L3",), None, 40.0)
     assert subjects["K1"].kind == "cabinet"
+
+
+def test_subjects_have_the_time_zone_of_their_city_or_their_own(tmp_path: Path):
+    """A circuit that of its cabinet, else of its first lamp."""
+    city, _ = read(
+        tmp_path,
+        feature(asset_id="L1", circuit="C1", time_zone="Europe/Berlin"),
+        feature(asset_id="L2", circuit="C2"),
+        feature(asset_id="K2", kind="cabinet", circuit="C2", time_zone="Asia/Kathmandu"),
+    )
+    zones = {s.id: s.time_zone for s in replace(city, time_zone="America/Chicago").subjects()}
+    assert zones == {
+        "L1": "Europe/Berlin",
+        "L2": "America/Chicago",
+        "K2": "Asia/Kathmandu",
+        circuit_id("C1"): "Europe/Berlin",
+        circuit_id("C2"): "Asia/Kathmandu",
+    }

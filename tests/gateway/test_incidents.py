@@ -1,5 +1,7 @@
 """The life of an incident: held, filed once, absorbed, withdrawn, ended (rules.md section 3)."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -37,6 +39,7 @@ class World:
     """Phases and last samples, set by hand; a book that looks at them."""
 
     def __init__(self):
+        self.rules = dict(RULES)
         self.phases = {}
         self.seen = {}
         self.book = self.new_book()
@@ -44,7 +47,7 @@ class World:
     def new_book(self):
         return Book(
             Neighbourhood(
-                RULES.__getitem__,
+                self.rules.__getitem__,
                 lambda subject, rule: self.phases.get((rule, subject), Phase.OK),
                 lambda subject: "C1" if subject.startswith("L") else None,
                 lambda subject: self.seen.get(subject, -1),
@@ -75,6 +78,12 @@ class World:
 
     def due(self, minute):
         return lines(self.book.due(at(minute)))
+
+    def reload(self, **modes):
+        """Rules in other modes; then a new book, as the gateway makes it."""
+        for name, mode in modes.items():
+            self.rules[name] = replace(self.rules[name], mode=mode)
+        self.restart()
 
     def restart(self):
         """A new book from what the store would hold."""
@@ -377,3 +386,143 @@ def test_children_of_a_parent_that_is_not_there_any_more_are_judged_again(world)
     world.book.restore([orphan], {("lamp", "L0"): 1}, 2)
     world.seen["L0"] = at(30)
     assert world.due(31) == ["lamp L0 queued FILE: STOOD"]
+
+
+# -- shadow ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "at_first", "when_due"),
+    [
+        ("slow", "held: FIRED", "slow X shadow FILE: SHADOW"),
+        ("sure", "shadow FILE: SHADOW", None),
+        ("fire", "shadow FILE: SHADOW", None),
+        ("silent", "noted: NO_FILING", None),
+    ],
+)
+def test_a_rule_in_shadow_asks_when_it_would_have_filed(world, rule, at_first, when_due):
+    """The same waits; its request goes on record (`FILE` in state shadow), not into the outbox."""
+    world.reload(**{rule: "shadow"})
+    assert world.fire(rule, "X", 10) == [f"{rule} X {at_first}"]
+    assert world.due(1000) == ([when_due] if when_due else [])
+    assert world.due(2000) == []
+
+
+def test_a_fault_that_is_over_before_it_is_due_is_withdrawn_in_shadow_too(world):
+    """So that what it would have filed is counted truly."""
+    world.reload(slow="shadow")
+    world.fire("slow", "X", 10)
+    assert world.clear("slow", "X", 12) == ["slow X withdrawn: OVER_BEFORE_DUE"]
+
+
+def test_what_still_stands_when_its_rule_is_promoted_is_filed_once(world):
+    """However often the book is made anew before and after."""
+    world.reload(slow="shadow")
+    world.fire("slow", "X", 10)
+    assert world.due(30) == ["slow X shadow FILE: SHADOW"]
+    world.restart()
+    assert world.due(40) == []
+    world.reload(slow="live")
+    world.restart()
+    assert world.due(50) == ["slow X queued FILE: STOOD"]
+    world.reload(slow="shadow")
+    world.reload(slow="live")
+    assert world.due(60) == []
+    assert world.clear("slow", "X", 70) == ["slow X queued: CLEARED"]
+
+
+def test_what_ended_in_shadow_is_never_filed(world):
+    """Not when the rule is promoted, and not by a late sample that moves its end."""
+    world.reload(slow="shadow")
+    world.fire("slow", "X", 10)
+    world.due(30)
+    assert world.clear("slow", "X", 40) == ["slow X shadow: CLEARED"]
+    world.reload(slow="live")
+    assert world.due(1000) == []
+
+
+def test_a_fault_that_begins_to_clear_just_after_its_promotion_is_not_filed(world):
+    """Its sensor says now that it is over; nothing but the shadow kept it from being filed."""
+    world.reload(slow="shadow")
+    world.fire("slow", "X", 10)
+    world.due(30)
+    world.reload(slow="live")
+    assert world.clearing("slow", "X", 40) == []
+    assert world.due(41) == []
+    assert world.clear("slow", "X", 50) == ["slow X shadow: CLEARED"]
+
+
+def test_an_episode_that_ended_in_shadow_and_goes_on_after_all_is_filed_when_live(world):
+    """A late sample shows that it never ended: it stands, and its rule is live."""
+    world.reload(slow="shadow")
+    world.fire("slow", "X", 10)
+    world.due(30)
+    world.clear("slow", "X", 40)
+    world.reload(slow="live")
+    goes_on = world.turn("slow", "X", Phase.OK, Phase.FIRING, 38, now=42)
+    assert goes_on == ["slow X held: GOES_ON"]
+    assert world.due(100) == ["slow X queued FILE: STOOD"]
+
+
+def test_a_held_fault_whose_rule_goes_into_shadow_is_recorded_only(world):
+    """What was queued before stays queued, and is not asked for again when it comes back."""
+    world.fire("slow", "X", 10)
+    world.fire("sure", "Y", 10)
+    world.reload(slow="shadow", sure="shadow")
+    assert world.due(100) == ["slow X shadow FILE: SHADOW"]
+    world.reload(sure="live")
+    assert world.due(200) == []
+    assert world.clear("sure", "Y", 210) == ["sure Y queued: CLEARED"]
+
+
+@pytest.mark.parametrize("parent", ["pending", "held", "recorded"])
+def test_a_parent_in_shadow_explains_and_delays_no_live_child(world, parent):
+    """The city does not hear of it, so the child is filed as if it were not there."""
+    world.reload(feeder="shadow")
+    if parent == "pending":
+        world.phases["feeder", "C1"] = Phase.PENDING
+    else:
+        world.fire("feeder", "C1", 10 if parent == "held" else 1)
+    world.fire("lamp", "L1", 9)
+    lamp = [line for line in world.due(14) if line.startswith("lamp")]
+    assert lamp == ["lamp L1 queued FILE: STOOD"]
+
+
+@pytest.mark.parametrize("mode", ["live", "shadow"])
+def test_a_child_in_shadow_is_absorbed_like_a_live_one(world, mode):
+    """So that it shows what it would file beside its parent."""
+    world.reload(lamp="shadow", feeder=mode)
+    world.fire("feeder", "C1", 1)
+    world.fire("lamp", "L1", 9)
+    assert "lamp L1 absorbed: EXPLAINED" in world.due(14)
+
+
+def test_a_child_that_leaves_the_shadow_before_its_parent_is_judged_on_its_own(world):
+    """Nobody files for it any more, so it must be filed."""
+    world.reload(lamp="shadow", feeder="shadow")
+    world.fire("feeder", "C1", 1)
+    world.fire("lamp", "L1", 9)
+    world.due(14)
+    world.seen["L1"] = at(20)
+    world.reload(lamp="live")
+    assert world.due(30) == ["lamp L1 queued FILE: STOOD"]
+
+
+def test_a_parent_that_was_filed_explains_its_children_also_when_it_goes_into_shadow(world):
+    """Its request is with the city: the lamps are not filed beside it."""
+    world.fire("feeder", "C1", 1)
+    world.due(6)
+    world.fire("lamp", "L1", 9)
+    world.due(14)
+    world.reload(feeder="shadow")
+    assert world.due(100) == []
+    world.fire("lamp", "L2", 101)
+    assert world.due(110) == ["lamp L2 absorbed: EXPLAINED"]
+
+
+def test_a_rule_that_asks_nothing_any_more_files_nothing_that_was_held(world):
+    """Its `file:` was taken out while a fault waited."""
+    world.fire("slow", "X", 10)
+    world.rules["slow"] = replace(world.rules["slow"], file=None)
+    world.restart()
+    assert world.due(100) == ["slow X noted: NO_FILING"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway import ledger
-from gateway.core import Effects, Entry
+from gateway.effects import Effects, Entry
 from gateway.errors import StoreBroken
 from gateway.incidents import Incident, State
 from gateway.outbox import (

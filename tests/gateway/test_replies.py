@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import Effects, StoredRefusal
 from gateway.devices import Device, Life
+from gateway.effects import Effects, StoredRefusal
 from gateway.replies import ACK_EVERY_MS, DEAD_LETTER_EVERY_MS, Replies
 
 

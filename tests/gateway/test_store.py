@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from gateway import schema, store
-from gateway.core import Effects, Entry, StoredReading, StoredRefusal
 from gateway.devices import Device
+from gateway.effects import Effects, Entry, StoredReading, StoredRefusal
 from gateway.errors import StoreBroken, StoreFull
 from gateway.incidents import Incident, State
 from gateway.outbox import (

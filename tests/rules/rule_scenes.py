@@ -9,6 +9,7 @@ from rules.codegen import compiled
 from rules.document import Scalar
 from rules.expression import condition
 from rules.fields import by_name
+from rules.local_time import schedule_of
 from rules.names import Context, Names
 from rules.rule import Count
 from rules.syntax import Refused
@@ -32,6 +33,8 @@ class Scene:
     night: bool | None = True
     elevation: float | None = -20.0
     silent: int | None = 0
+    hour: float | None = 20.5
+    day: int | None = 3
     phases: dict[str, str] = field(default_factory=dict)
     members: list[tuple[dict[str, Any], "Scene"]] = field(default_factory=list)
 
@@ -44,8 +47,24 @@ class Scene:
     def silent_ms(self):
         return self.silent
 
+    def local_hour(self):
+        return self.hour
+
+    def weekday(self):
+        return self.day
+
+    def in_schedule(self, text):
+        schedule = schedule_of(text)
+        if schedule is None or self.hour is None:
+            return None
+        return schedule.holds(self.day * 1440 + int(self.hour * 60))
+
     def phase(self, rule_id):
         return self.phases.get(rule_id, "ok")
+
+    def peers_values(self, judge):
+        values = [judge(values, {}, scene, []) for values, scene in self.members]
+        return [value for value in values if value is not None]
 
     def peers(self, condition):
         truths = [condition(values, {}, scene, []) for values, scene in self.members]

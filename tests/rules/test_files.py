@@ -38,7 +38,7 @@ def first_error(text, overrides=None):
     [
         ("", "E001", 1, 1),
         ("- a\n", "E001", 1, 1),
-        ("a: [1\n", "E001", 2, 1),
+        ("a: [1\n", "E001", 1, 4),
         ("a: \x07\n", "E001", 1, 4),
         ("a: 1\n---\nb: 2\n", "E001", 2, 1),
         ("[" * 500, "E001", 1, 13),
@@ -83,7 +83,7 @@ def first_error(text, overrides=None):
         (rule_with("absorbed_by: [feeder]"), "E101", 10, 19),
         (rule_with("absorbed_by: feeder"), "E005", 10, 18),
         (rule_with("let: {fill: 5%}"), "E004", 10, 11),
-        (rule_with("let: [a]"), "E005", 7, 5),
+        (rule_with("let: [a]"), "E005", 10, 10),
         (rule_with("unless: x > 5%\n    let: {x: fill + }"), "E100", 11, 20),
         (rule_with("file: {service: BIN_FULL}"), "E003", 10, 11),
         (rule_with("file: {service: Bin, description: a}"), "E005", 10, 21),

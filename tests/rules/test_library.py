@@ -228,7 +228,8 @@ def test_a_pothole_needs_a_quorum_and_clears_by_clean_passes(library):
     """Three passes with a jolt; five without."""
     rule = library["pothole"]
     assert (rule.sensor, rule.scope, rule.monotone) == ("road", "place", True)
-    assert [when(rule, {"passes": n}, NIGHT, {}) for n in (2, 3)] == [False, True]
+    felt = [{"passes": n, "clean_passes": clean} for n, clean in ((2, 0), (3, 0), (3, 1))]
+    assert [when(rule, values, NIGHT, {}) for values in felt] == [False, True, False]
     assert [clear(rule, {"clean_passes": n}, NIGHT, {}) for n in (4, 5)] == [False, True]
     assert (rule.place.radius_m, rule.place.pass_gap_ms) == (12.0, 600_000)
 

@@ -1,0 +1,183 @@
+"""A backtest judged by labels: what was right, false, filed twice or missed, and why missed.
+
+The judging itself is the simulators' score, the same that judges a live run; here labels and
+filings are brought into its terms, and what failed is looked up in what the rules did.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from gateway.backtest import Filing, Result, own_delay_ms
+from gateway.requests import rfc3339
+from simulators.score import RADIUS_M, RuleScore, distance_m, score
+
+if TYPE_CHECKING:
+    from rules.rule import Bundle, Rule
+    from simulators.truth import Label
+
+
+class Verdict(StrEnum):
+    RIGHT = "right"
+    FALSE = "false"
+    TWICE = "twice"
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A label that no filing answers, and the nearest thing that happened."""
+
+    label: "Label"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`ignored`: labels that no rule here files for, or from outside the time of the data."""
+
+    scores: Mapping[str, RuleScore]
+    verdicts: Mapping[int, Verdict]
+    """Of each filing, by its number."""
+    missed: Sequence[Missed]
+    labels: "Sequence[Label]"
+    """Those that count, under the ids of the rules here."""
+    ignored: int
+
+    def shortfalls(self, precision: float | None, recall: float | None) -> list[str]:
+        """Rules that fall short of what is asked."""
+        asked = (("precision", precision), ("recall", recall))
+        return [
+            f"{rule}: {name} {value:.3f} is below {least:g}"
+            for rule, one in self.scores.items()
+            for name, least in asked
+            if least is not None and (value := getattr(one, name)) is not None and value < least
+        ]
+
+    def labels_of(self, filing: Filing) -> "list[Label]":
+        """What the labels say about the thing of a filing."""
+        return [x for x in self.labels if x.rule == filing.rule and _same_thing(filing, x)]
+
+
+def judge(result: Result, bundle: "Bundle", labels: "Sequence[Label]") -> Judgement:
+    """Live rules together, each rule in shadow by itself: it answers for nobody else."""
+    whole = Judgement({}, {}, (), (), len(labels))
+    for rules in _teams(bundle):
+        one = _judge(result, rules, labels)
+        whole = Judgement(
+            {**whole.scores, **one.scores},
+            {**whole.verdicts, **one.verdicts},
+            [*whole.missed, *one.missed],
+            [*whole.labels, *one.labels],
+            min(whole.ignored, one.ignored),
+        )
+    return whole
+
+
+def judge_alone(result: Result, rule: "Rule", labels: "Sequence[Label]") -> Judgement:
+    """One rule, whatever the others file."""
+    return _judge(result, {rule.id: rule}, labels)
+
+
+def _teams(bundle: "Bundle") -> "Iterator[dict[str, Rule]]":
+    filing = {name: rule for name, rule in bundle.rules.items() if rule.file is not None}
+    yield {name: rule for name, rule in filing.items() if not rule.in_shadow}
+    yield from ({name: rule} for name, rule in filing.items() if rule.in_shadow)
+
+
+def _judge(result: Result, rules: "Mapping[str, Rule]", labels: "Sequence[Label]") -> Judgement:
+    services = _services(rules)
+    counted = _counted(result, services, labels)
+    filings = [filing for filing in result.filings if filing.rule in rules]
+    judged = score(
+        counted,
+        [_row(filing) for filing in filings],
+        {name: name for name in rules},
+        families=services,
+        grace_s={name: own_delay_ms(rule) / 1000 for name, rule in rules.items()},
+    )
+    verdicts = {filing.number: Verdict.RIGHT for filing in filings}
+    verdicts |= {int(number): Verdict.FALSE for number in judged.false_requests}
+    verdicts |= {int(number): Verdict.TWICE for number in judged.duplicate_requests}
+    missed = [Missed(x, _why_missed(result, x)) for x in _missed(judged.missed_labels, counted)]
+    return Judgement(judged.scores, verdicts, missed, counted, len(labels) - len(counted))
+
+
+def _services(rules: "Mapping[str, Rule]") -> dict[str, str]:
+    """Rule -> the service that it files, which is what makes two rules one family."""
+    return {rule.id: rule.file.service for rule in rules.values() if rule.file is not None}
+
+
+def _counted(
+    result: Result, services: Mapping[str, str], labels: "Sequence[Label]"
+) -> "list[Label]":
+    """Labels that these rules and this data can answer. One for a shipped rule that was renamed is
+    answered by the rule that files the same service.
+    """
+    known = {**_shipped(), **services}
+    by_service: dict[str, str] = {}
+    for rule, service in services.items():
+        by_service.setdefault(service, rule)
+    counted = []
+    for label in labels:
+        named = label.rule if label.rule in services else by_service.get(known.get(label.rule, ""))
+        ended = label.end_ms is not None and label.end_ms < result.first_ms
+        if named is not None and not ended and label.start_ms <= result.last_ms:
+            counted.append(replace(label, rule=named))
+    return counted
+
+
+@cache
+def _shipped() -> dict[str, str]:
+    from rules.files import load, read_library
+
+    bundle, _ = load(read_library())
+    return {} if bundle is None else _services(bundle.rules)
+
+
+def _row(filing: Filing) -> dict[str, Any]:
+    attributes = {"observed_at": rfc3339(filing.filed_ms), "asset_id": filing.asset_id or ""}
+    return {
+        "service_request_id": str(filing.number), "service_code": filing.rule,
+        "lat": filing.lat, "long": filing.long, "attributes": attributes,
+    }  # fmt: skip
+
+
+def _missed(rows: Sequence[Mapping[str, Any]], labels: "Sequence[Label]") -> "list[Label]":
+    known = {(x.rule, x.start_ms, x.asset_id, x.lat, x.lon): x for x in labels}
+    keys = ("rule", "start_ms", "asset_id", "lat", "lon")
+    return [known[tuple(row[key] for key in keys)] for row in rows]
+
+
+def _same_thing(filing: Filing, label: "Label") -> bool:
+    if label.asset_id and filing.asset_id:
+        return label.asset_id == filing.asset_id
+    if label.lat is None or label.lon is None:
+        return False
+    return distance_m(filing.lat, filing.long, label.lat, label.lon) <= RADIUS_M
+
+
+# -- why a label was missed -----------------------------------------------------------------------
+
+
+def _why_missed(result: Result, label: "Label") -> str:
+    keys = [(label.rule, subject) for subject in _subjects(result, label)]
+    return result.nearest(keys, label.start_ms, label.end_ms)
+
+
+def _subjects(result: Result, label: "Label") -> list[str]:
+    """Subjects of the rule that the label can mean."""
+    if label.asset_id:
+        return [label.asset_id, f"circuit:{label.asset_id}"]
+    return [subject for rule, subject in result.stretches if rule == label.rule
+            and _near(subject, label)]  # fmt: skip
+
+
+def _near(subject: str, label: "Label") -> bool:
+    """A place carries where it was first felt in its name."""
+    parts = subject.split(":")
+    if parts[0] != "place" or label.lat is None or label.lon is None:
+        return False
+    lat, lon = map(float, parts[2].split(","))
+    return distance_m(lat, lon, label.lat, label.lon) <= 2 * RADIUS_M

@@ -1,0 +1,26 @@
+"""What rules hear of a reading: its values, and what follows from them and the asset.
+
+Owns what is worked out at the door: the features of a window of acceleration, the fill from a
+measured distance, the device's own claims. Live, backtest and reports hear the same. Pure.
+"""
+
+from typing import Any
+
+from gateway.assets import Asset
+from gateway.telemetry import Reading
+from rules.fields import CLAIM
+from rules.signal import features
+
+
+def heard(reading: Reading, asset: Asset | None, ts_ms: int) -> dict[str, Any]:
+    """The reading's own values, completed. `asset`: None for what moves."""
+    values = reading.values
+    if reading.accel is not None:
+        values |= features(reading.accel)
+    if reading.faults:
+        values |= {CLAIM + name: True for name in reading.faults}
+    if asset is not None and "distance_mm" in values and "fill_pct" not in values:
+        fill_pct = asset.fill_pct(values["distance_mm"], ts_ms)
+        if fill_pct is not None:
+            values["fill_pct"] = fill_pct
+    return values

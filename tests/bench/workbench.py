@@ -1,0 +1,224 @@
+"""What the rule engine costs: figures that `make bench` prints beside those of the gateway.
+
+All in one process, the rules of the library and generated readings. The scalar cost of `lamp_out`
+with its `for` and `clear` state, against the same condition written by hand; a year of a thousand
+lamps on columns, against one numpy comparison over the same rows, with readings enough that neither
+finds them in the processor's cache.
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rules.almanac import Almanac
+from rules.files import load, read_library
+from rules.instance import QUIET, observe
+from rules.judging import judge
+from rules.rule import Rule
+from rules.scene import Scene
+from rules.series import Series
+from rules.sky import Skies, Sky
+from rules.sweep import Sweep
+from rules.track import Subject, Track, make_plan
+
+LAT, LON = 41.88, -87.63
+START_MS = 1_767_225_600_000  # 2026-01-01T00:00Z
+QUARTER_MS = 900_000
+YEAR = 35_040
+AT_ONCE = 50
+"""Lamps in memory at once: 40 MB of readings."""
+
+
+def measure(lamps: int) -> dict[str, Any]:
+    bundle, findings = load(read_library())
+    assert bundle is not None, findings
+    rule = bundle.rules["lamp_out"]
+    return {"scalar": scalar(rule), "columns": columns(rule, lamps)}
+
+
+# -- one sample after the other --------------------------------------------------------------------
+
+
+def scalar(rule: Rule, count: int = 20_000, rounds: int = 7) -> dict[str, float]:
+    """Microseconds a sample: the condition, by hand and generated, and the whole rule with state.
+    Half of the samples are at night, one in a hundred of those dark.
+    """
+    lamp = Subject("L", "streetlight", {"nominal_power_w": 60}, LAT, LON)
+    plan = make_plan("streetlight", bundle_of(rule))
+    scene = Scene(lambda _: iter(()))
+    scene.at(Track(lamp, plan, Skies().over(LAT, LON)), 0)
+    watch, samples = plan.watches[0], samples_of(count)
+    slots = len(rule.slots)
+
+    def whole() -> None:
+        state, memory = QUIET, [None] * slots
+        for ts_ms, values in samples:
+            scene.ts_ms = ts_ms
+            when, clear = judge(watch, values, lamp.attributes, scene, memory, state)
+            state, _ = observe(rule, state, when, clear, ts_ms)
+
+    def condition(judged: Callable[..., Any]) -> Callable[[], None]:
+        def run() -> None:
+            memory = [None] * slots
+            for ts_ms, values in samples:
+                scene.ts_ms = ts_ms
+                judged(values, lamp.attributes, scene, memory)
+
+        return run
+
+    works = [whole, condition(rule.when.judge), condition(by_hand), condition(nothing)]
+    times = [[timed(work) / count * 1e6 for work in works] for _ in range(rounds)]
+    state_us, generated_us, hand_us, loop_us = (
+        statistics.median(t) for t in zip(*times, strict=True)
+    )
+    return {
+        "with_state_us": round(state_us - loop_us, 3),
+        "condition_us": round(generated_us - loop_us, 3),
+        "by_hand_us": round(hand_us - loop_us, 3),
+        "ratio": round((generated_us - loop_us) / (hand_us - loop_us), 2),
+    }
+
+
+def by_hand(values: Any, attributes: Any, scene: Scene, memory: list[Any]) -> bool | None:
+    """The condition of `lamp_out`, as one would write it for this rule alone."""
+    level = values.get("dim_level_pct")
+    if level is None:
+        level = memory[0]
+        if level is None:
+            level = 100.0
+    else:
+        memory[0] = level
+    night = scene.is_night(1_200_000)
+    if night is False or level <= 5.0:
+        return False
+    power, nominal = values.get("active_power_w"), attributes.get("nominal_power_w")
+    if power is None or nominal is None:
+        return None
+    if power >= 0.2 * (nominal * level / 100.0):
+        return False
+    return None if night is None else True
+
+
+def nothing(_values: Any, _attributes: Any, _scene: Scene, _memory: list[Any]) -> None:
+    """The loop by itself."""
+
+
+def samples_of(count: int) -> list[tuple[int, dict[str, Any]]]:
+    """Ten days of a lamp, over and over in place, so that the sun is remembered as in service."""
+    random = np.random.default_rng(1)
+    ts_ms, power, level = readings(random, Almanac(Sky(41.9, -87.6)), 960)
+    day = list(zip(ts_ms.tolist(), power.tolist(), level.tolist(), strict=True))
+    return [
+        (ts, {"active_power_w": watt, "dim_level_pct": pct})
+        for ts, watt, pct in (day * (count // len(day) + 1))[:count]
+    ]
+
+
+# -- a year at once --------------------------------------------------------------------------------
+
+
+def _one_pass(power: list[NDArray[np.float64]], dark: NDArray[np.bool_]) -> None:
+    for watts in power:
+        np.less(watts, 12.0, out=dark)
+
+
+def _stories(sweep: Sweep, subject: Subject, series: list[Series], found: list[int]) -> None:
+    """How many changes each lamp comes to."""
+    found.extend(len(sweep.story(subject, lamp, int(lamp.ts_ms[-1]))) for lamp in series)
+
+
+def columns(rule: Rule, lamps: int) -> dict[str, float]:
+    random, almanac = np.random.default_rng(1), Almanac(Sky(41.9, -87.6))
+    almanac.compared("<", -4.0, np.array([START_MS, START_MS + YEAR * QUARTER_MS]))
+    sweep, subject = Sweep(rule), Subject("L", "streetlight", {"nominal_power_w": 60}, LAT, LON)
+    one_pass_s = sweep_s = 0.0
+    changes = 0
+    for _ in range(0, lamps, AT_ONCE):
+        series = [series_of_lamp(random, almanac, i) for i in range(AT_ONCE)]
+        power = [lamp.columns["active_power_w"] for lamp in series]
+        dark = np.empty(YEAR, dtype=np.bool_)
+        one_pass_s += timed(partial(_one_pass, power, dark))
+        stories: list[int] = []
+        sweep_s += timed(partial(_stories, sweep, subject, series, stories))
+        changes += sum(stories)
+    rows = lamps * YEAR
+    return {
+        "rows": rows,
+        "rows_per_s": round(rows / sweep_s),
+        "seconds": round(sweep_s, 3),
+        "one_pass_s": round(one_pass_s, 4),
+        "ratio": round(sweep_s / one_pass_s, 1),
+        "changes": changes,
+    }
+
+
+def series_of_lamp(random: np.random.Generator, almanac: Almanac, i: int) -> Series:
+    """Every tenth lamp has been dark for some nights, every third sometimes forgets its level."""
+    ts_ms, power, level = readings(random, almanac, YEAR)
+    if i % 10 == 0:
+        start = int(random.integers(0, YEAR))
+        power[start : start + int(random.integers(1, 800))] = 0.0
+    if i % 3 == 0:
+        level[random.random(YEAR) < 0.01] = np.nan
+    return Series(ts_ms, {"active_power_w": power, "dim_level_pct": level})
+
+
+def readings(
+    random: np.random.Generator, almanac: Almanac, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Times, watts and dim levels of a lamp that burns from dusk to dawn."""
+    ts_ms = START_MS + int(random.integers(0, QUARTER_MS)) + np.arange(count) * QUARTER_MS
+    night = almanac.compared("<", -4.0, ts_ms)
+    power = np.where(night, random.normal(58.0, 1.0, count), 0.4)
+    return ts_ms, power, np.where(night, 100.0, 0.0)
+
+
+# -- the parts -------------------------------------------------------------------------------------
+
+
+def bundle_of(rule: Rule) -> Any:
+    from rules.rule import Bundle
+
+    return Bundle({rule.id: rule}, "bench")
+
+
+def timed(work: Callable[[], Any]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def shown(result: dict[str, Any]) -> str:
+    one, year = result["scalar"], result["columns"]
+    return (
+        f"lamp_out, a sample with state   {one['with_state_us']:.2f} us   goal <= 1\n"
+        f"  its condition, by hand        {one['condition_us']:.2f} us, {one['by_hand_us']:.2f} us:"
+        f" {one['ratio']:.2f}x   goal <= 2.5x\n"
+        f"a year of lamps on columns      {year['rows'] / 1e6:.1f} M rows, {year['seconds']:.2f} s,"
+        f" {year['rows_per_s'] / 1e6:.0f} M rows/s\n"
+        f"  against one comparison pass   {year['one_pass_s'] * 1e3:.0f} ms:"
+        f" {year['ratio']:.1f}x   goal <= 30x\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lamps", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    result = measure(args.lamps)
+    sys.stdout.write(json.dumps(result) + "\n" if args.json else shown(result))
+
+
+if __name__ == "__main__":
+    main()
