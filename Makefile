@@ -36,6 +36,7 @@ check: setup
 
 bench: setup
 	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(BIN)/python tests/bench/workbench.py
 
 # Guided fuzzing of rule files, for FUZZ_SECONDS; its tool is not among the project's own dependencies,
 # since it does not build everywhere.

@@ -153,7 +153,7 @@ def _other_settings(rule: Rule) -> Iterator[Mutant]:
     yield from times("clear_for_ms", "clear.for")
     if rule.samples_min > 1:
         yield Mutant(replace(rule, samples_min=1), "min_samples as 1")
-    if rule.scope != "circuit":
+    if not rule.on_tick:  # where ticks are judged, too, they count as samples
         yield Mutant(
             replace(rule, samples_min=rule.samples_min + 1),
             f"min_samples as {rule.samples_min + 1}",

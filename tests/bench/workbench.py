@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.trial import relatives, run
 from rules.almanac import Almanac
+from rules.checks import check
 from rules.files import load, read_library
 from rules.instance import QUIET, observe
 from rules.judging import judge
@@ -42,7 +44,7 @@ def measure(lamps: int) -> dict[str, Any]:
     bundle, findings = load(read_library())
     assert bundle is not None, findings
     rule = bundle.rules["lamp_out"]
-    return {"scalar": scalar(rule), "columns": columns(rule, lamps)}
+    return {"scalar": scalar(rule), "bundle": bundles(), "columns": columns(rule, lamps)}
 
 
 # -- one sample after the other --------------------------------------------------------------------
@@ -198,8 +200,52 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+# -- two hundred rules -----------------------------------------------------------------------------
+
+RULES = 200
+A_RULE = """\
+  - id: lamp_{i}
+    title: "Street light {{asset.id}} is dark, {i}"
+    when: is_night(margin=20min) and active_power < {i} W + 20% * nominal_power
+    for: 15min
+    cover: {{min_samples: 2, max_gap: 45min}}
+    clear: {{when: active_power > {i} W + 50% * nominal_power, for: 10min}}
+    no_data: {{hold: 2h}}
+    identity: [asset.id]
+    tests:
+      - name: dark at night
+        start: 2026-01-15T20:00-06:00
+        asset: {{id: SL-1, nominal_power: 600W, lat: 41.88, lon: -87.63}}
+        every: 5min
+        feed: {{active_power: "590W x3, 0W x8, 590W x4"}}
+        expect: [{{at: +25min, state: pending}}, {{at: end, state: ok}}]
+      - {{name: lit, feed: {{active_power: "590W x12"}}, expect: [{{never: pending}}]}}
+"""
+TOP = "apiVersion: sense311/v1\nsensor: streetlight\nowner: bench\nrules:\n"
+
+
+def bundles() -> dict[str, float]:
+    """`rules check` and `rules test` of two hundred rules with two tests each, in process."""
+    texts = [A_RULE.format(i=i) for i in range(RULES)]
+    sources = {f"{i}.yaml": TOP + "".join(texts[i : i + 50]) for i in range(0, RULES, 50)}
+    check_s = statistics.median(timed(lambda: check(sources)) for _ in range(3))
+    bundle, findings = load(sources)
+    assert bundle is not None, findings
+    cases = [(case, relatives(r.id, bundle)) for r in bundle.rules.values() for case in r.cases]
+    passed: list[bool] = []
+    test_s = timed(lambda: passed.extend(run(case, family).passed for case, family in cases))
+    assert all(passed)
+    return {
+        "rules": RULES,
+        "check_s": round(check_s, 3),
+        "tests": len(cases),
+        "test_s": round(test_s, 3),
+        "tests_per_s": round(len(cases) / test_s),
+    }
+
+
 def shown(result: dict[str, Any]) -> str:
-    one, year = result["scalar"], result["columns"]
+    one, year, many = result["scalar"], result["columns"], result["bundle"]
     return (
         f"lamp_out, a sample with state   {one['with_state_us']:.2f} us   goal <= 1\n"
         f"  its condition, by hand        {one['condition_us']:.2f} us, {one['by_hand_us']:.2f} us:"
@@ -208,6 +254,9 @@ def shown(result: dict[str, Any]) -> str:
         f" {year['rows_per_s'] / 1e6:.0f} M rows/s\n"
         f"  against one comparison pass   {year['one_pass_s'] * 1e3:.0f} ms:"
         f" {year['ratio']:.1f}x   goal <= 30x\n"
+        f"check of {many['rules']} rules              {many['check_s']:.2f} s\n"
+        f"test of {many['rules']} rules               {many['tests']} in {many['test_s']:.2f} s,"
+        f" {many['tests_per_s']} tests a second\n"
     )
 
 

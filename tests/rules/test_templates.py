@@ -124,13 +124,11 @@ def test_what_the_use_says_replaces_what_the_template_says():
     assert used.file.description.text == "Measured {value}."
 
 
-@pytest.mark.parametrize(
-    "how", ["with: {value: fill, high: 80%, service: none}", "file: {service: none}"]
-)
-def test_without_a_service_nothing_is_filed(how):
+def test_without_a_service_nothing_is_filed():
     """What needs an input that is none is left out, with the mapping it is in."""
-    if how.startswith("with"):
-        assert rule(f"  - use: too_much\n    {how}\n").file is None
+    used = rule("  - {use: too_much, with: {value: fill, high: 80%, service: none}}\n")
+    assert used.file is None
+    assert used.absorbed_by == ()
 
 
 def test_a_file_of_ones_own_stands_though_the_service_is_none():
