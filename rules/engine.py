@@ -158,7 +158,7 @@ class Engine:
         """
         track = self._tracks[subject_id]
         timed = track.timed
-        if ts_ms <= track.last_ms or (timed and any(c.at_ms > ts_ms for _, c in timed)):
+        if ts_ms <= track.last_ms or (timed and any(c.at_ms >= ts_ms for _, c in timed)):
             return self._insert(track, ts_ms, values)
         self._dirty[subject_id] = track
         changes = step(track, self._scene, ts_ms, values)

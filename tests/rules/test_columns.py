@@ -22,7 +22,7 @@ from rules.syntax import Refused
 from rules.track import NOWHERE, Track
 
 SKIES, ALMANACS, CLOCKS = Skies(), Almanacs(), LocalTimes()
-often = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+often = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def tree_of(text, context=LAMP):

@@ -20,7 +20,9 @@ MONTH_MS = 30 * 86_400_000
 LATE_RULES = rules().map(lambda rule: rule and replace(rule, lateness_ms=MONTH_MS))
 LIBRARY = load(read_library())[0]
 
-often = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+LATER = st.sampled_from([0, 30, 120]) | st.integers(0, 300)  # minutes after the last sample
+
+often = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def engine_of(rule, subject):
@@ -61,7 +63,7 @@ def in_order(samples):
 
 
 @often
-@given(rules(), series(), st.sampled_from(LAMPS), st.integers(0, 300))
+@given(rules(), series(), st.sampled_from(LAMPS), LATER)
 def test_columns_and_engine_tell_the_same_story(rule, samples, subject, later):
     """For any rule and any series the changes are the same, to the millisecond and the cause."""
     assume(rule is not None)
@@ -71,7 +73,7 @@ def test_columns_and_engine_tell_the_same_story(rule, samples, subject, later):
 
 
 @often
-@given(LATE_RULES, series(), st.sampled_from(LAMPS), st.integers(0, 300), st.randoms())
+@given(LATE_RULES, series(), st.sampled_from(LAMPS), LATER, st.randoms())
 def test_the_order_of_arrival_makes_no_difference(rule, samples, subject, later, random):
     """Late, swapped and doubled samples: the engine ends with the story that columns tell."""
     assume(rule is not None)
@@ -86,7 +88,7 @@ def test_the_order_of_arrival_makes_no_difference(rule, samples, subject, later,
 
 
 @often
-@given(LATE_RULES, series(), st.sampled_from(LAMPS), st.integers(0, 300), st.randoms())
+@given(LATE_RULES, series(), st.sampled_from(LAMPS), LATER, st.randoms())
 def test_ticks_between_the_samples_make_no_difference(rule, samples, subject, later, random):
     """Whenever the engine is told that time has passed, before late samples too."""
     assume(rule is not None)
@@ -95,7 +97,7 @@ def test_ticks_between_the_samples_make_no_difference(rule, samples, subject, la
     for ts_ms, values in in_order(samples):
         engine.feed(subject.id, ts_ms, values)
         if random.random() < 0.5:
-            engine.tick(min(until_ms, ts_ms + random.randrange(0, 200) * MINUTE_MS))
+            engine.tick(min(until_ms - 1, ts_ms + random.randrange(0, 200) * MINUTE_MS))
     engine.tick(until_ms)
     assert in_the_end(engine, subject) == by_columns(rule, subject, samples, until_ms)
 
@@ -148,3 +150,30 @@ def test_rules_about_more_than_one_asset_are_refused(rule):
 def test_nothing_is_told_without_samples():
     """An asset that never reported has no story."""
     assert by_columns(LIBRARY.rules["lamp_out"], LAMPS[0], [], DUSK_MS) == []
+
+
+def test_a_sample_at_the_very_end_of_the_longest_gap_still_counts():
+    """Though a tick has already ended what was pending, at the instant of the sample."""
+    rule = replace(LIBRARY.rules["lamp_out"], for_ms=0, samples_min=2, lateness_ms=MONTH_MS)
+    start_ms = DUSK_MS + 300 * MINUTE_MS
+    dark = {"active_power_w": 0.0, "dim_level_pct": 100}
+    samples = [(start_ms, dark), (start_ms + rule.gap_ms_max, dark)]
+    engine = engine_of(rule, LAMPS[0])
+    engine.feed("L", *samples[0])
+    engine.tick(start_ms + rule.gap_ms_max + MINUTE_MS)
+    engine.feed("L", *samples[1])
+    expected = as_they_came(rule, LAMPS[0], samples, samples[-1][0])
+    assert expected[-1].after == "firing"
+    assert in_the_end(engine, LAMPS[0]) == expected
+
+
+@pytest.mark.parametrize(("for_min", "samples_min", "at"), [(0, 4, 3), (5, 4, 5), (7, 3, 7)])
+def test_it_fires_at_the_sample_or_the_instant_at_which_it_may(for_min, samples_min, at):
+    """Both its time and its number of samples are needed, whichever comes last."""
+    lamp_out = LIBRARY.rules["lamp_out"]
+    rule = replace(lamp_out, for_ms=for_min * MINUTE_MS, samples_min=samples_min)
+    start_ms = DUSK_MS + 300 * MINUTE_MS
+    dark = {"active_power_w": 0.0, "dim_level_pct": 100}
+    samples = [(start_ms + minute * MINUTE_MS, dark) for minute in range(20)]
+    changes = by_columns(rule, LAMPS[0], samples, samples[-1][0])
+    assert [(c.at_ms - start_ms) // MINUTE_MS for c in changes if c.after == "firing"] == [at]
