@@ -5,26 +5,23 @@ same names; every fault in it is a finding with its place, and a file with fault
 Calibration is dated: from `valid_from` on, the newest entry of an asset applies.
 """
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
+from statistics import fmean
 from sys import intern
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from gateway.asset_rows import Row, rows
 from gateway.clock import ms_of
 from rules.fields import REPORTED_KINDS
 from rules.finding import Finding
 from rules.local_time import Schedule, zone_of
-from rules.track import Subject
+from rules.track import ZONE, Subject
 
-FILE_BYTES_MAX = 512 * 1024 * 1024
 FINDINGS_MAX = 50  # a wrong column is wrong in every row; the first ones tell
 ALWAYS_MS = -(1 << 62)  # before all times
 
@@ -143,23 +140,26 @@ class City:
     time_zone: str = ""
     """Of the assets that name none; an IANA name, "" where nobody said."""
 
-    def zone_at(self, asset: Asset) -> str:
+    def time_zone_of(self, asset: Asset) -> str:
         """The time zone of an asset."""
         return asset.attributes.get("time_zone") or self.time_zone
 
     def subjects(self) -> Iterable[Subject]:
-        """What the rules watch: every asset, and every circuit with its lamps and its cabinet."""
+        """What the rules watch: every asset, every circuit with its lamps and its cabinet, and for
+        every zone its assets of each kind.
+        """
+        yield from map(self._subject, self.assets.values())
+        yield from self._circuits()
+        yield from self._zones()
+
+    def _subject(self, asset: Asset) -> Subject:
+        zone = self.time_zone_of(asset)
+        return Subject(asset.id, asset.kind, asset.attributes, asset.lat, asset.lon, time_zone=zone)
+
+    def _circuits(self) -> Iterator[Subject]:
         lamps: dict[str, list[Asset]] = {}
         meters: dict[str, Asset] = {}
         for asset in self.assets.values():
-            yield Subject(
-                asset.id,
-                asset.kind,
-                asset.attributes,
-                asset.lat,
-                asset.lon,
-                time_zone=self.zone_at(asset),
-            )
             circuit = asset.attributes.get("circuit")
             if circuit and asset.kind == "streetlight":
                 lamps.setdefault(circuit, []).append(asset)
@@ -176,7 +176,23 @@ class City:
                 stands.lon,
                 tuple(asset.id for asset in members),
                 meter.id if meter else None,
-                self.zone_at(stands),
+                self.time_zone_of(stands),
+            )
+
+    def _zones(self) -> Iterator[Subject]:
+        members: dict[tuple[str, str], list[Asset]] = {}
+        for asset in self.assets.values():
+            if asset.zone:
+                members.setdefault((asset.zone, asset.kind), []).append(asset)
+        for (zone, kind), assets in members.items():
+            yield Subject(
+                zone_id(zone, kind),
+                f"{ZONE}{kind}",
+                {"zone": zone},
+                fmean(asset.lat for asset in assets),
+                fmean(asset.lon for asset in assets),
+                tuple(asset.id for asset in assets),
+                time_zone=self.time_zone_of(assets[0]),
             )
 
 
@@ -185,109 +201,17 @@ def circuit_id(circuit: str) -> str:
     return f"circuit:{circuit}"
 
 
-class Row(NamedTuple):
-    """One asset as a file has it; `line` is the feature's number, or the line of a table."""
-
-    file: str
-    line: int
-    properties: Any
-    lat: float
-    lon: float
+def zone_id(zone: str, kind: str) -> str:
+    """The subject of the assets of one kind in a zone; it shares their name space too."""
+    return f"{ZONE}{zone}:{kind}"
 
 
 def read_assets(paths: Sequence[Path]) -> tuple[City, list[Finding]]:
     """The city of these files, or the findings that say why not."""
     findings: list[Finding] = []
-    city = _build((row for path in paths for row in _rows(path, findings)), findings)
+    entries = (entry for path in paths for entry in rows(path, findings))
+    city = _build(entries, findings)
     return city, findings[:FINDINGS_MAX]
-
-
-def _rows(path: Path, findings: list[Finding]) -> Iterator[Row]:
-    """The entries of a file, one at a time: a large city is never in memory as text and as tree."""
-    try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            help_ = f"at most {FILE_BYTES_MAX >> 20} MiB; split it into several files"
-            findings.append(Finding(str(path), 1, 1, "E301", "too large", help_))
-            return
-        text = path.read_bytes().decode("utf-8-sig")  # tables come out of spreadsheets
-    except (OSError, UnicodeDecodeError) as error:
-        findings.append(Finding(str(path), 1, 1, "E301", f"cannot read: {error}"))
-        return
-    parse = _csv_rows if path.suffix.lower() == ".csv" else _geojson_rows
-    yield from parse(str(path), text, findings)
-
-
-class _Collection(msgspec.Struct):
-    features: list[msgspec.Raw]
-
-
-_read_collection = msgspec.json.Decoder(_Collection).decode
-_read_feature = msgspec.json.Decoder().decode
-
-
-def _features(text: str) -> Iterable[Any] | None:
-    """The features, made one by one; all at once where the text is bent (a NaN, say), so that the
-    finding can name the feature.
-    """
-    try:
-        return map(_read_feature, _read_collection(text).features)
-    except (msgspec.MsgspecError, RecursionError):
-        pass
-    try:
-        features = json.loads(text)["features"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return features if isinstance(features, list) else None
-
-
-def _geojson_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row]:
-    features = _features(text)
-    if features is None:
-        help_ = "a FeatureCollection of Points, one feature an asset"
-        findings.append(Finding(file, 1, 1, "E302", "not GeoJSON", help_))
-        return
-    for number, feature in enumerate(features, 1):
-        try:
-            lon, lat = feature["geometry"]["coordinates"][:2]
-            if isinstance(lat, bool | str) or isinstance(lon, bool | str):
-                raise TypeError  # noqa: TRY301
-            yield Row(file, number, feature["properties"], float(lat), float(lon))
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-            help_ = '"geometry": {"type": "Point", "coordinates": [longitude, latitude]}'
-            findings.append(Finding(file, number, 1, "E303", "feature without a point", help_))
-
-
-_LISTS = ("devices", "dim_curve", "pickup")
-
-
-def _csv_rows(file: str, text: str, findings: list[Finding]) -> Iterator[Row]:
-    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        try:
-            row = next(table, None)
-            if row is None:
-                return
-            yield _csv_row(file, table.line_num, row)
-        except csv.Error as error:
-            findings.append(Finding(file, table.line_num + 1, 1, "E302", f"not CSV: {error}"))
-            return
-        except (KeyError, ValueError, RecursionError) as error:
-            help_ = "columns lat and long hold degrees; devices are separated by ;"
-            message = f"bad row: {error}"
-            findings.append(Finding(file, table.line_num, 1, "E303", message, help_))
-
-
-def _csv_row(file: str, line: int, row: Mapping[Any, Any]) -> Row:
-    if None in row:
-        raise ValueError("more cells than columns")
-    cells: dict[str, Any] = {key: cell for key, cell in row.items() if cell not in (None, "")}
-    lat = float(cells.pop("lat"))
-    lon = float(cells.pop("long") if "long" in cells else cells.pop("lon"))
-    for key in _LISTS:
-        text = cells.get(key)
-        if text is not None:
-            cells[key] = json.loads(text) if text[0] in "[{" else text.split(";")
-    return Row(file, line, cells, lat, lon)
 
 
 def _build(rows: Iterable[Row], findings: list[Finding]) -> City:

@@ -72,6 +72,12 @@ class Core:
         return self._frontier.tick_ms
 
     @property
+    def next_ms(self) -> int:
+        """Before then no tick changes anything, if no reading comes."""
+        day_ms = (self._frontier.tick_ms // DAY_MS + 1) * DAY_MS
+        return min(self._engine.wake_ms, self._book.due_ms, day_ms)
+
+    @property
     def running(self) -> Engine:
         """The rules as they run: to be looked at, never to be fed."""
         return self._engine

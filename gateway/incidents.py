@@ -16,6 +16,7 @@ import msgspec
 from rules.engine import Transition
 from rules.instance import Phase
 from rules.rule import Rule
+from rules.track import NEVER_MS
 
 
 class State(StrEnum):
@@ -151,6 +152,11 @@ class Book:
         elif turn == (Phase.CLEARING, Phase.OK):
             steps = self._clear(known, transition.at_ms, now_ms)
         return steps
+
+    @property
+    def due_ms(self) -> int:
+        """When the first of the held incidents is due."""
+        return min((incident.due_ms for incident in self._held.values()), default=NEVER_MS)
 
     def due(self, now_ms: int) -> list[Step]:
         """The held incidents whose wait is over, decided."""

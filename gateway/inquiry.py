@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from gateway.assets import Asset, City, circuit_id
+from gateway.assets import Asset, City, circuit_id, zone_id
 from gateway.clock import TICK_MS
 from gateway.core import Core
 from gateway.effects import Effects, Incoming, Saved, Settings, StoredReading
@@ -97,13 +97,15 @@ def inquire(question: Question, city: City, bundle: Bundle) -> Inquiry:
     subject, assets = _subject(question.asset, rule, city, bundle)
     by_device = {d: a for d, a in city.by_device.items() if a.id in assets}
     devices = frozenset(by_device)
-    return Inquiry(rule, subject, question.at_ms, City(assets, by_device), bundle, devices, False)
+    part = City(assets, by_device, city.time_zone)
+    return Inquiry(rule, subject, question.at_ms, part, bundle, devices, False)
 
 
 def _roads(city: City) -> City:
     """Vehicles that are assets are no part of any place."""
     by_device = {device: asset for device, asset in city.by_device.items() if asset.kind == "road"}
-    return City({asset.id: asset for asset in by_device.values()}, by_device)
+    assets = {asset.id: asset for asset in by_device.values()}
+    return City(assets, by_device, city.time_zone)
 
 
 def _subject(name: str, rule: Rule, city: City, bundle: Bundle) -> tuple[str, dict[str, Asset]]:
@@ -118,6 +120,14 @@ def _subject(name: str, rule: Rule, city: City, bundle: Bundle) -> tuple[str, di
             hint = "it has no circuit" if asset is not None else _nearest(name, known)
             raise Unanswerable(f"{rule.id} is about circuits, and {name!r} is none; {hint}")
         return circuit_id(str(circuit)), _on_circuit(city, str(circuit))
+    if rule.scope == "zone":
+        zone = name if asset is None else asset.zone
+        inside = {a.id: a for a in city.assets.values() if (a.zone, a.kind) == (zone, rule.sensor)}
+        if not inside:
+            known = sorted({a.zone for a in city.assets.values() if a.kind == rule.sensor})
+            message = f"{rule.id} is about zones, and there is no {rule.sensor} in {zone!r}"
+            raise Unanswerable(f"{message}; {_nearest(zone, known)}")
+        return zone_id(zone, rule.sensor), inside
     if asset is None:
         of_kind = [a.id for a in city.assets.values() if a.kind == rule.sensor]
         raise Unanswerable(f"there is no {rule.sensor} {name!r}; {_nearest(name, of_kind)}")

@@ -25,12 +25,13 @@ def service_request(
     facts = {
         "asset.id": subject.id,
         "circuit.id": str(attributes.get("circuit", "")),
+        "zone.id": str(attributes.get("zone", "")),
         "place.id": subject.id,
         "started_at": rfc3339(incident.started_ms),
         "firing_for": duration(max(at_ms, incident.fired_ms) - incident.started_ms),
         "absorbed.count": str(absorbed),
     }
-    circuit = attributes.get("circuit") if rule.scope == "circuit" else None
+    group = attributes.get(rule.scope) if rule.scope in ("circuit", "zone") else None
     return ServiceRequest(
         lat=subject.lat,
         long=subject.lon,
@@ -38,7 +39,7 @@ def service_request(
         observed_at_ms=incident.started_ms,
         rule=rule.id,
         address=attributes.get("address"),
-        asset_id=None if rule.scope == "place" else circuit or subject.id,
+        asset_id=None if rule.scope == "place" else group or subject.id,
         place_id=subject.id if rule.scope == "place" else None,
     )
 

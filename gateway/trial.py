@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from gateway.assets import Asset, City, circuit_id
+from gateway.assets import Asset, City, circuit_id, zone_id
 from gateway.clock import TICK_MS
 from gateway.core import Core
 from gateway.effects import Effects, Entry, Saved, Settings
@@ -98,15 +98,11 @@ class _Trial:
         asked = sorted(
             (e for e in self.case.expectations if e.at_ms is not None), key=lambda e: e.at_ms or 0
         )
-        samples = iter([*self.case.samples()])
-        pending = next(samples, None)
-        for now_ms in self._instants():
-            batch = []
-            while pending is not None and pending.arrives_ms <= now_ms:
-                batch.append(self._reading(pending))
-                pending = next(samples, None)
+        for now_ms, batch in self._instants():
+            # What time did in between, it did at its minutes, before anything else came.
+            self._pass_idle(now_ms)
             if batch:
-                self._note(self.core.take(batch, now_ms))
+                self._note(self.core.take(list(map(self._reading, batch)), now_ms))
             self._note(self.core.pass_time(now_ms))
             while asked and asked[0].at_ms == now_ms:
                 yield from self._check(asked.pop(0))
@@ -114,13 +110,21 @@ class _Trial:
             if expectation.at_ms is None:
                 yield from self._check_never(expectation)
 
-    def _instants(self) -> Iterator[int]:
-        """Every minute, every arrival, and every instant that something is expected of."""
-        case = self.case
-        minutes = range(case.start_ms - case.start_ms % TICK_MS, case.until_ms + 1, TICK_MS)
-        wanted = {e.at_ms for e in case.expectations if e.at_ms is not None}
-        arrivals = {sample.arrives_ms for sample in case.samples()}
-        yield from sorted(t for t in {*minutes, *wanted, *arrivals} if t <= case.until_ms)
+    def _instants(self) -> Iterator[tuple[int, list[Sample]]]:
+        """When something arrives, and what; when something is expected."""
+        wanted = (e.at_ms for e in self.case.expectations if e.at_ms is not None)
+        instants: dict[int, list[Sample]] = {at_ms: [] for at_ms in (*wanted, self.case.until_ms)}
+        for sample in self.case.samples():
+            instants.setdefault(sample.arrives_ms, []).append(sample)
+        until_ms = self.case.until_ms
+        yield from sorted((ms, batch) for ms, batch in instants.items() if ms <= until_ms)
+
+    def _pass_idle(self, now_ms: int) -> None:
+        """Every minute before `now_ms`; those at which nothing can change are left out."""
+        core = self.core
+        while (minute_ms := _minute_from(max(core.next_ms, core.tick_ms + 1))) < now_ms:
+            self._note(core.pass_time(minute_ms))
+        self._note(core.pass_time(now_ms - 1))
 
     def _reading(self, sample: Sample) -> Reading:
         self.taken += 1
@@ -192,7 +196,11 @@ class _Trial:
         if rule.scope == "circuit":
             circuits = dict.fromkeys(s.attributes.get("circuit") for s in stands)
             return [circuit_id(str(circuit)) for circuit in circuits if circuit]
-        return [stand.id for stand in stands if stand.kind == rule.sensor]
+        alike = [stand for stand in stands if stand.kind == rule.sensor]
+        if rule.scope == "zone":
+            zones = dict.fromkeys(_asset(stand).zone for stand in alike)
+            return [zone_id(zone, rule.sensor) for zone in zones]
+        return [stand.id for stand in alike]
 
     def _state(self, subject: str, expected: Expectation) -> str:
         return str(shown(self.core.running.instance(subject, self._rule(expected))))
@@ -245,6 +253,10 @@ class _Trial:
     def _since_start(self, at_ms: int) -> str:
         seconds = (at_ms - self.case.start_ms) / 1000
         return f"{seconds / 60:+g}min"
+
+
+def _minute_from(ms: int) -> int:
+    return -(-ms // TICK_MS) * TICK_MS
 
 
 def _city(stands: Sequence[Stand]) -> City:

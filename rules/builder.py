@@ -30,7 +30,7 @@ from rules.templates import settled
 from rules.tree import PEERS, Node, Op, canonical, uses, walk
 from rules.units import MILLISECOND
 
-SCOPES = ("asset", "circuit", "place")
+SCOPES = ("asset", "circuit", "zone", "place")
 KEYS = (
     "id", "title", "doc", "fault", "mode", "scope", "let", "when", "unless", "hit", "place", "for",
     "cover", "clear", "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs",
@@ -46,7 +46,7 @@ _ADD = MappingProxyType(
     }
 )
 _SERVICE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-_IDENTITY = MappingProxyType({"asset": "asset.id", "circuit": "circuit.id", "place": "place.id"})
+_IDENTITY = MappingProxyType({scope: f"{scope}.id" for scope in SCOPES})
 _STATEFUL = (
     "for_ms", "clear_for_ms", "samples_min", "gap_ms_max", "blind_after_ms", "place",
 )  # fmt: skip
@@ -295,6 +295,11 @@ def _relations(builder: _Builder) -> dict[str, Any]:
     section = builder.section("absorbs", ("rules", "hold"))
     children = section.get("rules")
     absorbed_by = absorbs = None
+    for key in ("absorbs", "absorbed_by") if builder.head.scope == "zone" else ():
+        if key in builder.head.body.entries:
+            message = "a rule of scope zone explains no other rule, and none explains it"
+            found = builder.head.body.entries[key][0].finding(0, "E002", message, "leave it out")
+            builder.findings.append(found)
     if parents is not None:
         absorbed_by = builder.attempt(lambda: settings.words(parents, "absorbed_by"))
     if children is not None:

@@ -19,7 +19,7 @@ from rules.tree import Node, Op, in_unit, walk
 from rules.units import ONE
 
 _HOLE = re.compile(r"\{\s*([A-Za-z_][\w.]*)")
-_IDS = ("asset.id", "circuit.id", "place.id")
+_IDS = ("asset.id", "circuit.id", "zone.id", "place.id")
 _ABOUT_TIME = ("started_at", "firing_for")
 _NOT_MEASURED = (*_IDS, *_ABOUT_TIME)
 
@@ -151,7 +151,7 @@ def unheard(suspect: Suspect) -> Iterator[Finding]:
 def anonymous_title(suspect: Suspect) -> Iterator[Finding]:
     """W217: a title that is the same for every asset."""
     if not set(_holes(suspect.rule.title)) & {*_IDS, "asset.address"}:
-        wanted = {"circuit": "circuit.id", "place": "place.id"}.get(suspect.rule.scope, "asset.id")
+        wanted = f"{suspect.rule.scope}.id"
         message = "the title is the same for all of them"
         hint = f"name the one: {{{wanted}}}"
         yield suspect.at(_scalar(suspect, "title"), "W217", message, hint)
@@ -159,7 +159,7 @@ def anonymous_title(suspect: Suspect) -> Iterator[Finding]:
 
 def empty_description(suspect: Suspect) -> Iterator[Finding]:
     """W218: a description without a value tells the crew nothing."""
-    if suspect.rule.file is None:
+    if suspect.rule.file is None or not suspect.context.fields:
         return
     holes = _holes(suspect.rule.file.description.text)
     if all(hole in _NOT_MEASURED for hole in holes):

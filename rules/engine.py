@@ -20,11 +20,13 @@ from rules.scene import Scene
 from rules.sky import Skies
 from rules.story import Correction, net_change
 from rules.track import (
+    NEVER_MS,
     NOWHERE,
     Plan,
     Subject,
     Told,
     Track,
+    is_group,
     make_plan,
     set_instance,
     wake_ms,
@@ -72,7 +74,7 @@ class Engine:
         self._plans: dict[str, Plan] = {}
         self._bundle = bundle
         self._tracks: dict[str, Track] = {}
-        self._circuits: list[Track] = []
+        self._groups: list[Track] = []
         self._dirty: dict[str, Track] = {}
         self._skies = Skies()
         self._clocks = LocalTimes()
@@ -90,8 +92,8 @@ class Engine:
         clock = self._clocks.of(subject.time_zone)
         track = Track(subject, self._plan(subject.kind), sky, clock)
         self._tracks[subject.id] = track
-        if subject.kind == "circuit":
-            self._circuits.append(track)
+        if is_group(subject.kind):
+            self._groups.append(track)
 
     def drop(self, subject_id: str) -> None:
         """Watch a subject no longer; its state is gone."""
@@ -148,6 +150,13 @@ class Engine:
             for member in self._members(self._tracks[subject_id])
         )
 
+    @property
+    def wake_ms(self) -> int:
+        """Before then no tick changes anything; groups are judged at each."""
+        if any(group.plan.watches for group in self._groups):
+            return self.tick_ms
+        return min((track.wake_ms for track in self._tracks.values()), default=NEVER_MS)
+
     # -- samples and time ---------------------------------------------------------------------
 
     def feed(
@@ -183,8 +192,8 @@ class Engine:
         for track in self._tracks.values():
             if track.wake_ms <= now_ms:
                 transitions.extend(self._wake(track, now_ms))
-        for circuit in self._circuits:
-            transitions.extend(self._judge_now(circuit, now_ms))
+        for group in self._groups:
+            transitions.extend(self._judge_now(group, now_ms))
         return transitions
 
     # -- state that outlives the process ------------------------------------------------------
@@ -296,7 +305,7 @@ class Engine:
         if changes:
             track.timed = (*track.timed, *changes)
             self._dirty[track.subject.id] = track
-        if track.subject.kind != "circuit":
+        if not is_group(track.subject.kind):
             transitions.extend(self._judge_now(track, now_ms))
         track.wake_ms = wake_ms(track)
         return transitions

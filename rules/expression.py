@@ -193,7 +193,7 @@ class _Reader:
 
     def _peers(self, name: str, arguments: list[Syntax], here: Node, context: Context) -> Node:
         if context.members is None:
-            hint = "peers are for rules of scope circuit"
+            hint = "peers are for rules of scope circuit or zone"
             raise Fault("E103", f"{{0}}: {context.about} has no peers", here, help=hint)
         if name not in _FUNCTIONS:
             raise Fault("E101", f"there is no function {name}", here, help=near(name, _FUNCTIONS))

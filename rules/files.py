@@ -334,6 +334,11 @@ def context_of(head: Head, heads: Mapping[str, Head]) -> Context:
         return Context(
             "a circuit", by_name("cabinet"), has_attributes=False, phases=phases, members=lamps
         )
+    if head.scope == "zone":
+        members = _asset_context(head.sensor, _rules_on(heads, "asset", head.sensor))
+        return Context(
+            "a zone", {}, has_attributes=False, has_history=False, phases=phases, members=members
+        )
     return _asset_context(head.sensor, phases)
 
 

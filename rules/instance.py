@@ -109,6 +109,24 @@ def advance(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[C
     return state, _NONE
 
 
+def next_ms(rule: Rule, state: Instance) -> int | None:
+    """The first instant at which `advance` changes this state, if no sample comes; None: never."""
+    if state.phase is Phase.PENDING:
+        gap_ms = state.mark_ms + rule.gap_ms_max + 1
+        enough = state.running and state.samples >= rule.samples_min
+        due_ms = _due_ms(rule, state, rule.for_ms) if enough else None
+        return gap_ms if due_ms is None else min(due_ms, gap_ms)
+    if state.phase is Phase.CLEARING and state.running:
+        return _due_ms(rule, state, rule.clear_for_ms)
+    return None
+
+
+def _due_ms(rule: Rule, state: Instance, wanted_ms: int) -> int | None:
+    """When the timer has run for so long, if the last sample still speaks for that instant."""
+    left_ms = max(0, wanted_ms - state.held_ms)
+    return None if left_ms > cover_ms(rule) else state.mark_ms + left_ms
+
+
 def go_blind(state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
     """No usable sample for too long: whatever was, is no longer seen."""
     if state.blind:
@@ -151,20 +169,18 @@ def _before_firing(
 
 
 def _fire_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
-    left_ms = max(0, rule.for_ms - state.held_ms)
-    if state.mark_ms + left_ms > now_ms or left_ms > cover_ms(rule):
+    at_ms = _due_ms(rule, state, rule.for_ms)
+    if at_ms is None or at_ms > now_ms:
         return state, _NONE
-    at_ms = state.mark_ms + left_ms
     fired = Instance(Phase.FIRING, state.started_ms, at_ms, 0, at_ms, running=False)
     cause = Cause.HELD_LONG_ENOUGH
     return fired, (Change(Phase.PENDING, Phase.FIRING, at_ms, cause, state.started_ms),)
 
 
 def _end_if_due(rule: Rule, state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]]:
-    left_ms = max(0, rule.clear_for_ms - state.held_ms)
-    if state.mark_ms + left_ms > now_ms or left_ms > cover_ms(rule):
+    at_ms = _due_ms(rule, state, rule.clear_for_ms)
+    if at_ms is None or at_ms > now_ms:
         return state, _NONE
-    at_ms = state.mark_ms + left_ms
     return QUIET, (Change(Phase.CLEARING, Phase.OK, at_ms, Cause.CLEAR_HELD),)
 
 

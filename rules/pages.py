@@ -111,7 +111,7 @@ def page(name: str, rules: Mapping[str, Rule], templates: Mapping[str, Template]
 def _facts(rule: Rule) -> Iterator[str]:
     facts = {
         "sensor": rule.sensor,
-        "about": {"asset": "one asset", "circuit": "a circuit", "place": "a place"}[rule.scope],
+        "about": "one asset" if rule.scope == "asset" else f"a {rule.scope}",
         "fault (uCIFI)": rule.fault,
         "mode": rule.mode,
         "owner": rule.owner,

@@ -24,7 +24,8 @@ from rules.units import Unit, find
 TEXT_MAX = 1000  # characters: leaves room for filled holes where servers cut at about 4000
 UNKNOWN = "unknown"
 FACTS = (
-    "started_at", "firing_for", "absorbed.count", "asset.id", "circuit.id", "place.id",
+    "started_at", "firing_for", "absorbed.count", "asset.id", "circuit.id", "zone.id",
+    "place.id",
 )  # fmt: skip
 """Holes that the engine's caller fills, as texts."""
 ASSET_TEXTS = ("id", *ATTRIBUTE_TEXTS)

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
-from rules.instance import QUIET, Change, Instance, Phase
+from rules.instance import QUIET, Change, Instance, next_ms
 from rules.local_time import LocalTime
 from rules.rule import Bundle, Condition, Rule, Values
 from rules.sky import Sky
 
+ZONE = "zone:"
+"""Begins the kind of a zone."""
 NEVER_MS = 1 << 62
 LATENESS_MS = 300_000  # where no rule of a kind says otherwise: samples may still swap places
 
@@ -24,12 +26,14 @@ class Subject:
 
     id: str
     kind: str
-    """The sensor kind whose rules apply; "circuit" for the circuit scope, "place" for places."""
+    """The sensor kind whose rules apply; "circuit" for the circuit scope, "place" for places,
+    "zone:" and a sensor kind for the assets of that kind in a zone.
+    """
     attributes: Values = field(default_factory=dict)
     lat: float | None = None
     lon: float | None = None
     members: tuple[str, ...] = ()
-    """Circuits: the ids of their lamps."""
+    """Circuits: the ids of their lamps. Zones: of their assets."""
     meter: str | None = None
     """Circuits: the id of their cabinet."""
     time_zone: str = ""
@@ -107,7 +111,7 @@ def make_plan(kind: str, bundle: Bundle) -> Plan:
     rules = [rule for rule in bundle.rules.values() if _kind_of(rule) == kind]
     watches = tuple(_watch(i, rule) for i, rule in enumerate(rules))
     quiet = [r.blind_after_ms for r in rules if r.blind_after_ms is not None]
-    quiet += [r.silence_ms_min for r in rules if r.on_tick and kind != "circuit"]
+    quiet += [r.silence_ms_min for r in rules if r.on_tick and not is_group(kind)]
     return Plan(
         watches=watches,
         by_samples=tuple(watch for watch in watches if not watch.on_silence),
@@ -135,19 +139,30 @@ def _watch(i: int, rule: Rule) -> Watch:
 
 
 def _kind_of(rule: Rule) -> str:
+    if rule.scope == "zone":
+        return f"{ZONE}{rule.sensor}"
     return rule.sensor if rule.scope == "asset" else rule.scope
+
+
+def is_group(kind: str) -> bool:
+    """Whether subjects of this kind have members, and are judged by them."""
+    return kind == "circuit" or kind.startswith(ZONE)
 
 
 def wake_ms(track: Track) -> int:
     """From when on a tick has something to do for this subject."""
     plan = track.plan
+    wake_ms = NEVER_MS if track.last_ms < 0 else track.last_ms + plan.quiet_ms
     if track.instances is not plan.instances:
         for watch, state in zip(plan.watches, track.instances, strict=True):
-            if state is not QUIET and (
-                state.phase is Phase.PENDING or state.phase is Phase.CLEARING or watch.on_tick
-            ):
+            if state is QUIET:
+                continue
+            if watch.on_tick:
                 return 0
-    return NEVER_MS if track.last_ms < 0 else track.last_ms + plan.quiet_ms
+            timer_ms = next_ms(watch.rule, state)
+            if timer_ms is not None and timer_ms < wake_ms:
+                wake_ms = timer_ms
+    return wake_ms
 
 
 def set_instance(track: Track, i: int, state: Instance) -> None:

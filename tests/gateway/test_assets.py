@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.assets import City, circuit_id, read_assets
+from gateway.assets import City, circuit_id, read_assets, zone_id
 from gateway.clock import ms_of
 
 
@@ -243,7 +243,8 @@ def test_rules_watch_assets_and_circuits(tmp_path: Path):
         feature(asset_id="K9", kind="cabinet", circuit="C9"),
     )
     subjects = {subject.id: subject for subject in city.subjects()}
-    assert set(subjects) == {*city.assets, circuit_id("C1"), circuit_id("C2")}
+    groups = {circuit_id("C1"), circuit_id("C2"), zone_id("z", "cabinet")}
+    assert set(subjects) == {*city.assets, *groups}
     one, two = subjects[circuit_id("C1")], subjects[circuit_id("C2")]
     assert (one.members, one.meter, one.lat) == (("L1", "L2"), "K1", 41.0)
     assert one.attributes == {"circuit": "C1", "zone": "z", "address": "a"}
@@ -267,3 +268,18 @@ def test_subjects_have_the_time_zone_of_their_city_or_their_own(tmp_path: Path):
         circuit_id("C1"): "Europe/Berlin",
         circuit_id("C2"): "Asia/Kathmandu",
     }
+
+
+def test_a_zone_has_its_assets_of_each_kind(tmp_path: Path):
+    """It stands in the middle of them; an asset without a zone is in none."""
+    city, _ = read(
+        tmp_path,
+        feature(asset_id="B1", kind="bin", zone="north", lat=41.0),
+        feature(asset_id="B2", kind="bin", zone="north", lat=42.0),
+        feature(asset_id="L1", zone="north", lat=45.0),
+        feature(asset_id="B3", kind="bin"),
+    )
+    zones = {s.id: s for s in city.subjects() if s.members}
+    assert set(zones) == {zone_id("north", "bin"), zone_id("north", "streetlight")}
+    bins = zones[zone_id("north", "bin")]
+    assert (bins.members, bins.lat, bins.kind) == (("B1", "B2"), 41.5, "zone:bin")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import SENSE311, a_bin, write_city
 
+from gateway import cities
 from gateway.config import read_config
 from gateway.errors import ConfigError
 from gateway.plans import prepare
@@ -191,3 +192,13 @@ def test_nothing_starts_with_a_wrong_configuration(folder, command):
     assert [f["code"] for f in answer["findings"]] == ["E402"]
     assert "sense311.toml:10:1: E402" in done.stderr
     assert not (folder / "sense311-data").exists()
+
+
+def test_a_city_has_the_time_zone_of_its_profile(folder):
+    """By its clocks rules say what day it is."""
+    desk = Path(cities.__file__).parent.joinpath("desk.toml").read_text()
+    (folder / "mine.toml").write_text(f'timezone = "America/Chicago"\n{desk}')
+    path = folder / "sense311.toml"
+    path.write_text(changed(END, f'{END}\nprofile = "mine.toml"'))
+    city = prepare(*read_config(path)).city
+    assert {subject.time_zone for subject in city.subjects()} == {"America/Chicago"}
