@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from simulators.city import BIN_EVERY_S, City
+from simulators.city import City
 from simulators.dice import dice
 from simulators.faults import Fault, Kind
 from simulators.things import Bin
-from simulators.wire import Message
+from simulators.wire import Said
 
 MARGIN_PCT = 18.0  # an ordinary bin stays this far below its threshold
 FULL_ABOVE_PCT = 10.0  # a full one goes at least this far above it
@@ -29,10 +29,9 @@ LATENCY_MS = (400, 4000)
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 
 
-def bin_messages(city: City, item: Bin, story: Sequence[Fault]) -> Iterator[Message]:
+def bin_says(city: City, item: Bin, story: Sequence[Fault]) -> Iterator[Said]:
     """The reports of one bin through the run, in order."""
     rng = dice(city.seed, "bin says", item.device)
-    voice = city.voice("bin", item)
     peak_c = rng.uniform(90, 130)
     for ts_ms in _report_times(city, item, story):
         temperature = _temperature_c(city, story, ts_ms, peak_c) + rng.gauss(0, 0.2)
@@ -40,12 +39,18 @@ def bin_messages(city: City, item: Bin, story: Sequence[Fault]) -> Iterator[Mess
         values: dict[str, Any] = _fill_values(item, min(100.0, max(0.0, fill)))
         values["temperature_c"] = round(temperature, 1)
         values["battery_v"] = round(3.6 - rng.uniform(0, 0.05), 2)
-        yield voice.say(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
+        yield Said(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
 
 
 def _report_times(city: City, item: Bin, story: Sequence[Fault]) -> list[int]:
     """Hourly; while hot the alarm mode, every minute."""
-    times = set(range(city.start_ms + item.phase_s * 1000, city.end_ms, BIN_EVERY_S * 1000))
+    times = set(
+        range(
+            city.start_ms + item.phase_s * 1000,
+            city.end_ms,
+            round(city.scenario.fleets.bins.every * 1000),
+        )
+    )
     for fault in story:
         if fault.kind is Kind.BIN_FIRE:
             stop_ms = (fault.end_ms or city.end_ms) + FIRE_AFTER_MS

@@ -13,7 +13,7 @@ from random import Random
 from typing import TypeVar
 
 from simulators import sky
-from simulators.city import LAMP_EVERY_S, City
+from simulators.city import City
 from simulators.dice import dice
 from simulators.faults import Fault, Kind
 from simulators.things import Bin, Circuit, Lamp, Post, Spot
@@ -71,7 +71,12 @@ Story = Callable[[Cast], Iterator[Fault]]
 
 def _programme(city: City) -> Sequence[tuple[int, int, Story, int]]:
     """(size of the fleet, its default size, story, how many at the default size)."""
-    lamps, bins, road = (city.lamps, 500), (city.bins, 150), (city.road, 60)
+    fleets = city.scenario.fleets
+    lamps, bins, road = (
+        (fleets.lamps.count, 500),
+        (fleets.bins.count, 150),
+        (fleets.vehicles.count, 20),
+    )
     return (
         (*lamps, _lamp_out_for_good, 4), (*lamps, _lamp_out_repaired, 3),
         (*lamps, _lamp_out_by_day, 2), (*lamps, _day_burner, 4),
@@ -125,7 +130,7 @@ def _on_post(
 def _mass_silence(cast: Cast) -> Iterator[Fault]:
     """One lamp concentrator loses its uplink for an hour; its circuits play in nothing else."""
     names = sorted({circuit.concentrator for circuit in cast.circuits})
-    if len(names) < 2 or cast.city.hours < 6:
+    if len(names) < 2 or cast.city.scenario.duration < 6 * 3600:
         return
     name = cast.rng.choice(names)
     night = cast.span(cast.nights, 2 * HOUR_MS) or (cast.city.start_ms, cast.city.end_ms)
@@ -140,7 +145,7 @@ def _mass_silence(cast: Cast) -> Iterator[Fault]:
 def _feeder_outages(cast: Cast) -> Iterator[Fault]:
     """Whole circuits without power by night; lamps report 0 W from their backup supply."""
     big = [circuit for circuit in cast.circuits if len(circuit.lamps) >= 8]
-    for _ in range(min(_scaled(2, cast.city.lamps, 500), len(big) - 1)):
+    for _ in range(min(_scaled(2, cast.city.scenario.fleets.lamps.count, 500), len(big) - 1)):
         night = cast.span(cast.nights, 4 * HOUR_MS)
         if night is None:
             return
@@ -198,7 +203,7 @@ def _lamp_dip(cast: Cast) -> Iterator[Fault]:
         return
     lamp, report_ms = cast.lamps.pop(), cast.between(night[0] + HOUR_MS, night[1] - HOUR_MS)
     first_ms = cast.city.start_ms + lamp.phase_s * 1000
-    report_ms -= (report_ms - first_ms) % (LAMP_EVERY_S * 1000)
+    report_ms -= (report_ms - first_ms) % (round(cast.city.scenario.fleets.lamps.every * 1000))
     start, end = report_ms - 210_000, report_ms + 210_000
     yield _on_post(Kind.LAMP_DIP, lamp, start, end, "lamp_out", must=False)
 

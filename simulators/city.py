@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from simulators.dice import dice
+from simulators.scenario import Scenario
 from simulators.things import Bin, Circuit, Drive, Lamp, Post, RoadSensor, Spot, Vehicle
-from simulators.wire import Voice
+from simulators.wire import Voice, ms_of
 
 METRES_A_DEGREE = 111_320.0
 STREET_GAP_M = 220.0
 LAMP_GAP_M = 35.0
-CIRCUIT_LAMPS = 30  # what one feeder carries in a lamp district: 20 to 40
 HALF_STREET_M = 1450.0  # room for a circuit; two to a street
 ZONES = ("north", "river", "market", "harbour")
 SEGMENT_CONTROLLERS, LORA_GATEWAYS, FLEET_MODEMS = 6, 3, 2
@@ -27,34 +28,54 @@ VEHICLES_A_ROUTE = 4
 SPOTS_A_ROUTE = 6
 SHIFT_MS, PAUSE_S = 8 * 3_600_000, (60, 300)
 SPEED_MPS = (7.0, 13.0)  # 25 to 47 km/h, always fast enough to feel a road
-LAMP_EVERY_S, BIN_EVERY_S = 900, 3600
-DEFAULT_START_MS = 1_789_491_600_000  # 2026-09-15T12:00 in Chicago: warm days, nights of ten hours
 
 
 @dataclass(frozen=True)
 class City:
-    """`road` sensors: two thirds fixed, a third in vehicles. `tz`: IANA name, for the dim curve
-    and the emptying rounds. `sim`: every message says that it is simulated.
-    """
+    """As its scenario has it."""
 
-    seed: int
-    lamps: int = 500
-    bins: int = 150
-    road: int = 60
-    start_ms: int = DEFAULT_START_MS
-    hours: float = 24.0
-    lat: float = 41.88
-    lon: float = -87.63
-    tz: str = "America/Chicago"
-    sim: bool = True
+    scenario: Scenario
+
+    @classmethod
+    def sized(
+        cls, seed: int, lamps: int = 500, bins: int = 150, road: int = 60, **more: Any
+    ) -> Self:
+        """A city of so many lamps, bins and road sensors, a third of which drive. `more`: other
+        keys of a scenario.
+        """
+        counts = {"lamps": lamps, "bins": bins, "road_sensors": road - road // 3,
+                  "vehicles": road // 3}  # fmt: skip
+        fleets = {name: {"count": count} for name, count in counts.items()}
+        about = {"scenario": 1, "name": "city", "description": "A city."}
+        return cls(Scenario.model_validate(about | {"seed": seed, "fleets": fleets} | more))
 
     @property
+    def seed(self) -> int:
+        return self.scenario.seed
+
+    @property
+    def sim(self) -> bool:
+        return self.scenario.sim
+
+    @property
+    def lat(self) -> float:
+        return self.scenario.place.lat
+
+    @property
+    def lon(self) -> float:
+        return self.scenario.place.lon
+
+    @cached_property
+    def start_ms(self) -> int:
+        return ms_of(self.scenario.start)
+
+    @cached_property
     def end_ms(self) -> int:
-        return self.start_ms + round(self.hours * 3_600_000)
+        return self.start_ms + round(self.scenario.duration * 1000)
 
     @cached_property
     def zone_info(self) -> ZoneInfo:
-        return ZoneInfo(self.tz)
+        return ZoneInfo(self.scenario.place.time_zone)
 
     def at(self, x_m: float, y_m: float) -> tuple[float, float]:
         """Metres east and north of the centre -> latitude, longitude (to about a centimetre)."""
@@ -63,7 +84,8 @@ class City:
 
     @cached_property
     def circuits(self) -> tuple[Circuit, ...]:
-        count = max(1, round(self.lamps / CIRCUIT_LAMPS)) if self.lamps else 0
+        fleet = self.scenario.fleets.lamps
+        count = max(1, round(fleet.count / fleet.circuit_lamps)) if fleet.count else 0
         return tuple(_circuit(self, n, count) for n in range(count))
 
     @cached_property
@@ -72,15 +94,15 @@ class City:
 
     @cached_property
     def all_bins(self) -> tuple[Bin, ...]:
-        return tuple(_bin(self, n) for n in range(self.bins))
+        return tuple(_bin(self, n) for n in range(self.scenario.fleets.bins.count))
 
     @cached_property
     def road_sensors(self) -> tuple[RoadSensor, ...]:
-        return tuple(_road_sensor(self, n) for n in range(self.road - self.road // 3))
+        return tuple(_road_sensor(self, n) for n in range(self.scenario.fleets.road_sensors.count))
 
     @cached_property
     def vehicles(self) -> tuple[Vehicle, ...]:
-        return tuple(_vehicle(self, n) for n in range(self.road // 3))
+        return tuple(_vehicle(self, n) for n in range(self.scenario.fleets.vehicles.count))
 
     @cached_property
     def spots(self) -> tuple[Spot, ...]:
@@ -119,7 +141,8 @@ def _circuit(city: City, n: int, count: int) -> Circuit:
     concentrator = f"segment-{n * min(count, SEGMENT_CONTROLLERS) // count + 1}"
     x_m, y_m = (n % 2) * HALF_STREET_M, (n // 2) * STREET_GAP_M
     curve_share = rng.random() < 0.6
-    first, last = n * city.lamps // count, (n + 1) * city.lamps // count
+    total = city.scenario.fleets.lamps.count
+    first, last = n * total // count, (n + 1) * total // count
     lamps = tuple(
         _lamp(city, number, name, zone, concentrator, x_m + LAMP_GAP_M * k, y_m, curve_share)
         for k, number in enumerate(range(first, last), start=1)
@@ -135,12 +158,12 @@ def _lamp(
     has_curve: bool,
 ) -> Lamp:  # fmt: skip
     rng = dice(city.seed, "lamp", n)
-    dimmable = rng.random() < 0.8  # the rest are sodium lamps: on or off
+    dimmable = rng.random() < city.scenario.fleets.lamps.led  # the rest are sodium lamps: on or off
     nominal = float(rng.choice((35, 48, 57, 72, 96) if dimmable else (100, 150)))
     curve = _dim_curve(nominal) if has_curve and dimmable else ()
     place = city.at(x_m, y_m + rng.choice((-6.0, 6.0)))
     names = (f"lamp-{n + 1:04d}", f"lc-{n + 1:04d}", zone, concentrator)
-    gain, phase = rng.uniform(0.96, 1.04), rng.randrange(LAMP_EVERY_S)
+    gain, phase = rng.uniform(0.96, 1.04), rng.randrange(round(city.scenario.fleets.lamps.every))
     return Lamp(*names, *place, circuit, nominal, curve, dimmable, gain, phase)
 
 
@@ -163,14 +186,14 @@ def _scatter(city: City, rng: Random) -> tuple[float, float]:
 
 
 def _bin(city: City, n: int) -> Bin:
-    rng = dice(city.seed, "bin", n)
+    rng, fleet = dice(city.seed, "bin", n), city.scenario.fleets.bins
     place = _scatter(city, rng)
     zone, gateway = rng.choice(ZONES), f"lora-{n % LORA_GATEWAYS + 1}"
     height, offset = rng.choice((1000, 1200, 1500)), rng.choice((100, 150, 250))
     names = (f"bin-{n + 1:04d}", f"bs-{n + 1:04d}", zone, gateway)
     threshold = float(rng.choice((75, 80, 80, 80, 85)))
-    start = (rng.uniform(0.3, 1.6), rng.uniform(4, 16), rng.uniform(5, 8))
-    tail = (rng.random() < 0.5, rng.randrange(BIN_EVERY_S))
+    start = (rng.uniform(*fleet.rate_pct_h), rng.uniform(4, 16), rng.uniform(5, 8))
+    tail = (rng.random() < fleet.distance, rng.randrange(round(fleet.every)))
     return Bin(*names, *place, height, offset, min(offset, 200), threshold, *start, *tail)
 
 
@@ -181,7 +204,7 @@ def _road_sensor(city: City, n: int) -> RoadSensor:
     place = city.at(rng.uniform(0, width), street * STREET_GAP_M)
     names = (f"road-{n + 1:03d}", f"rs-{n + 1:03d}", rng.choice(ZONES), "roadside-1")
     return RoadSensor(*names, *place, f"street-{street + 1}", rng.uniform(0.1, 0.5),
-                      rng.randrange(600))  # fmt: skip
+                      rng.randrange(round(city.scenario.fleets.road_sensors.every)))  # fmt: skip
 
 
 def route_length_m() -> float:

@@ -13,11 +13,11 @@ from random import Random
 from typing import Any
 
 from simulators import sky
-from simulators.city import LAMP_EVERY_S, City
+from simulators.city import City
 from simulators.dice import dice
 from simulators.faults import Fault, Kind
 from simulators.things import Circuit, Lamp
-from simulators.wire import Message
+from simulators.wire import Said
 
 CABINET_EVERY_S = 600
 DIM_FROM_H, DIM_TO_H, DIM_PCT = 23, 5, 60  # the small hours, as cities that dim do
@@ -28,26 +28,25 @@ LATENCY_MS = (120, 1800)
 EVENT_DELAY_S, RETURN_DELAY_S = (3, 60), (20, 120)
 
 
-def lamp_messages(city: City, lamp: Lamp, story: Sequence[Fault], below_deg: float) -> Iterator[
-    Message
+def lamp_says(city: City, lamp: Lamp, story: Sequence[Fault], below_deg: float) -> Iterator[
+    Said
 ]:  # fmt: skip
     """The reports of one lamp through the run, in order. `story`: the faults it plays in."""
     rng = dice(city.seed, "lamp says", lamp.device)
-    clock = next((f.end_ms or 0 for f in story if f.kind is Kind.EPOCH_CLOCK), 0)
-    voice = city.voice("streetlight", lamp, clock)
-    for ts_ms in _report_times(city, lamp.phase_s, LAMP_EVERY_S, story, rng):
+    for ts_ms in _report_times(
+        city, lamp.phase_s, round(city.scenario.fleets.lamps.every), story, rng
+    ):
         values = _lamp_values(city, lamp, story, below_deg, ts_ms, rng)
-        yield voice.say(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
+        yield Said(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
 
 
-def cabinet_messages(city: City, circuit: Circuit, story: Sequence[Fault]) -> Iterator[Message]:
+def cabinet_says(city: City, circuit: Circuit, story: Sequence[Fault]) -> Iterator[Said]:
     """The reports of the meter at the head of a feeder."""
     rng = dice(city.seed, "cabinet says", circuit.device)
-    voice = city.voice("cabinet", circuit)
     phase_s = rng.randrange(CABINET_EVERY_S)
     for ts_ms in _report_times(city, phase_s, CABINET_EVERY_S, story, rng):
         values = _cabinet_values(city, circuit, story, ts_ms, rng)
-        yield voice.say(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
+        yield Said(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
 
 
 def _report_times(

@@ -6,13 +6,15 @@ sending, made while they are asked for; the truth is known before the first of t
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from simulators import bins, lamps, network, register, roads
 from simulators.casting import cast_faults
 from simulators.city import City
+from simulators.device import speak
 from simulators.faults import Fault
 from simulators.truth import Label
 from simulators.wire import Message
@@ -36,9 +38,16 @@ class Plan:
         """Concentrator (one MQTT connection and credential) -> its devices."""
         return self.city.concentrators()
 
+    @cached_property
+    def _stories(self) -> Mapping[str, Sequence[Fault]]:
+        stories: dict[str, list[Fault]] = {}
+        for fault in self.faults:
+            stories.setdefault(fault.target, []).append(fault)
+        return stories
+
     def story(self, *targets: str) -> tuple[Fault, ...]:
         """The faults that a device, circuit or spot plays in."""
-        return tuple(fault for fault in self.faults if fault.target in targets)
+        return tuple(fault for target in targets for fault in self._stories.get(target, ()))
 
 
 def plan_of(town: City) -> Plan:
@@ -63,22 +72,19 @@ def _devices(plan: Plan) -> Iterator[Iterable[Message]]:
     """One stream for each device."""
     town = plan.city
     for circuit in town.circuits:
-        yield _in_order(lamps.cabinet_messages(town, circuit, plan.story(circuit.asset_id)))
+        story = plan.story(circuit.asset_id, circuit.device)
+        yield speak(town, "cabinet", circuit, lamps.cabinet_says(town, circuit, story), story)
         for lamp in circuit.lamps:
             story = plan.story(lamp.device, circuit.asset_id)
-            yield _in_order(lamps.lamp_messages(town, lamp, story, circuit.on_below_deg))
+            says = lamps.lamp_says(town, lamp, story, circuit.on_below_deg)
+            yield speak(town, "streetlight", lamp, says, story)
     for item in town.all_bins:
-        yield _in_order(bins.bin_messages(town, item, plan.story(item.device)))
+        story = plan.story(item.device)
+        yield speak(town, "bin", item, bins.bin_says(town, item, story), story)
     for sensor in town.road_sensors:
-        yield _in_order(roads.sensor_messages(town, sensor))
+        story = plan.story(sensor.device)
+        yield speak(town, "road", sensor, roads.sensor_says(town, sensor), story)
     spots = {spot.id: plan.story(spot.id) for spot in town.spots}
     for vehicle in town.vehicles:
-        yield _in_order(roads.vehicle_messages(town, vehicle, spots))
-
-
-def _in_order(stream: Iterator[Message]) -> Iterator[Message]:
-    """A device sends its messages one after the other: none overtakes the one before."""
-    last_ms = 0
-    for message in stream:
-        last_ms = max(last_ms + 1, message.t_ms)
-        yield message if last_ms == message.t_ms else message._replace(t_ms=last_ms)
+        says = roads.vehicle_says(town, vehicle, spots)
+        yield speak(town, "road", vehicle, says, plan.story(vehicle.device))

@@ -16,7 +16,7 @@ from simulators.city import City, route_at, route_length_m
 from simulators.dice import array_dice, dice
 from simulators.faults import Fault, Kind
 from simulators.things import Drive, RoadSensor, Spot, Vehicle
-from simulators.wire import Message, Voice
+from simulators.wire import Said
 
 GRAVITY_MS2 = 9.81
 QUIET_MS2 = (0.25, 0.5)  # tyre noise of sound road: at 128 samples its peak stays below 2.5
@@ -25,23 +25,21 @@ RING_HZ, RING_S = (10.0, 14.0), 0.12  # wheel hop, and how fast it dies down
 SAMPLE_EVERY_S = (80, 150)
 APART_M = 45.0  # nothing is sampled at random this near a watched spot
 GPS_M = 1.6  # standard deviation in each direction; never more than three of them
-FIXED_EVERY_S = 600
 LATENCY_MS = (200, 2500)
 
 
-def vehicle_messages(
+def vehicle_says(
     city: City, vehicle: Vehicle, stories: Mapping[str, Sequence[Fault]]
-) -> Iterator[Message]:
+) -> Iterator[Said]:
     """Every window that a vehicle sends, in order. `stories`: spot -> what happens there."""
     rng = dice(city.seed, "drives", vehicle.device)
     noise = array_dice(city.seed, "road noise", vehicle.device)
-    voice = city.voice("road", vehicle)
     spots = [spot for spot in city.spots if spot.route == vehicle.route]
     for drive in vehicle.drives:
         for along_m, spot in _stops(drive, spots, rng):
             ts_ms = drive.start_ms + int(along_m / drive.speed_mps * 1000)
             hit = spot is not None and _hits(stories.get(spot.id, ()), ts_ms)
-            yield _window(city, vehicle, voice, drive, along_m, ts_ms, hit, rng, noise)
+            yield _window(city, vehicle, drive, along_m, ts_ms, hit, rng, noise)
 
 
 def _stops(drive: Drive, spots: Sequence[Spot], rng: Random) -> list[tuple[float, Spot | None]]:
@@ -62,9 +60,9 @@ def _hits(story: Sequence[Fault], ts_ms: int) -> bool:
 
 
 def _window(
-    city: City, vehicle: Vehicle, voice: Voice, drive: Drive, along_m: float, ts_ms: int,
+    city: City, vehicle: Vehicle, drive: Drive, along_m: float, ts_ms: int,
     hit: bool, rng: Random, noise: np.random.Generator,
-) -> Message:  # fmt: skip
+) -> Said:  # fmt: skip
     lat, lon, heading = route_at(city, vehicle.route, along_m)
     east, north = (max(-3.0, min(3.0, rng.gauss(0, 1))) * GPS_M for _ in range(2))
     x_lat, x_lon = city.at(east, north)
@@ -76,7 +74,7 @@ def _window(
         "heading_deg": heading,
     }
     half_ms = vehicle.samples * 500 // vehicle.rate_hz
-    return voice.say(ts_ms + half_ms + rng.randint(*LATENCY_MS), ts_ms, values, loc)
+    return Said(ts_ms + half_ms + rng.randint(*LATENCY_MS), ts_ms, values, loc)
 
 
 def _vibration(
@@ -94,11 +92,12 @@ def _vibration(
     return rounded
 
 
-def sensor_messages(city: City, sensor: RoadSensor) -> Iterator[Message]:
+def sensor_says(city: City, sensor: RoadSensor) -> Iterator[Said]:
     """A fixed sensor: peak particle velocity every ten minutes, far from any limit."""
     rng = dice(city.seed, "road says", sensor.device)
-    voice = city.voice("road", sensor)
     first_ms = city.start_ms + sensor.phase_s * 1000
-    for ts_ms in range(first_ms, city.end_ms, FIXED_EVERY_S * 1000):
+    for ts_ms in range(
+        first_ms, city.end_ms, round(city.scenario.fleets.road_sensors.every * 1000)
+    ):
         ppv = min(3.0, sensor.quiet_mm_s * rng.lognormvariate(0, 0.4))
-        yield voice.say(ts_ms + rng.randint(*LATENCY_MS), ts_ms, {"ppv_mm_s": round(ppv, 3)})
+        yield Said(ts_ms + rng.randint(*LATENCY_MS), ts_ms, {"ppv_mm_s": round(ppv, 3)})

@@ -14,6 +14,18 @@ from typing import Any, NamedTuple
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Said(NamedTuple):
+    """What a thing's sensor says, before its device numbers, stamps and packs it: sampled at
+    `ts_ms`, sent at `t_ms`. `claims`: the faults that the device itself reports, in uCIFI's names.
+    """
+
+    t_ms: int
+    ts_ms: int
+    values: Mapping[str, Any]
+    loc: Sequence[float] | None = None
+    claims: tuple[str, ...] = ()
+
+
 class Message(NamedTuple):
     """One publish: `t_ms` is when it is sent, `concentrator` whose connection carries it."""
 
@@ -42,12 +54,17 @@ def rfc3339(ts_ms: int) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
 
 
+def ms_of(moment: datetime) -> int:
+    """A moment with its zone -> milliseconds since the epoch."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
 def parse_rfc3339(text: str) -> int:
     """The reverse, any offset. Raises ValueError where there is no zone or no such time."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"no time zone in {text!r}")
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return ms_of(moment)
 
 
 def encode(value: object) -> bytes:
@@ -72,22 +89,19 @@ class Voice:
     def topic(self, leaf: str) -> str:
         return f"city/v1/{self.zone}/{self.kind}/{self.device}/{leaf}"
 
-    def say(
-        self,
-        t_ms: int,
-        ts_ms: int,
-        values: Mapping[str, Any],
-        loc: Sequence[float] | None = None,
-    ) -> Message:
-        """The next telemetry message: sampled at `ts_ms`, sent at `t_ms`."""
+    def say(self, said: Said) -> Message:
+        """The next telemetry message."""
         self.seq += 1
-        body: dict[str, Any] = {"ts": self._stamp(ts_ms), "boot": self.boot, "seq": self.seq}
-        body["values"] = values
-        if loc is not None:
-            body["loc"] = loc
+        body: dict[str, Any] = {"ts": self._stamp(said.ts_ms), "boot": self.boot, "seq": self.seq}
+        body["values"] = said.values
+        if said.loc is not None:
+            body["loc"] = said.loc
+        if said.claims:
+            body["faults"] = said.claims
         if self.sim:
             body["sim"] = True
-        return Message(t_ms, self.topic("telemetry"), encode(body), concentrator=self.concentrator)
+        topic = self.topic("telemetry")
+        return Message(said.t_ms, topic, encode(body), concentrator=self.concentrator)
 
     def online(self, t_ms: int) -> Message:
         """The retained word that the device is there."""

@@ -98,7 +98,7 @@ LIBRARIES = {
         "simulators/*",
     ),
     "paho": ("gateway/broker.py",),
-    "pydantic": ("gateway/*", "simulators/desk/*"),
+    "pydantic": ("gateway/*", "simulators/desk/*", "simulators/scenario.py"),
     "pydantic_core": ("gateway/contract.py",),
     "rich": ("gateway/cli/*",),
     "sqlite3": ("gateway/ledger.py", "gateway/store.py", "simulators/desk/ledger.py"),

@@ -47,7 +47,9 @@ class Script:
     desk_faults: str | None = None
 
     def plan(self) -> Plan:
-        return plan_of(City(self.seed, self.lamps, self.bins, self.road, hours=self.hours))
+        return plan_of(
+            City.sized(self.seed, self.lamps, self.bins, self.road, duration=f"{self.hours}h")
+        )
 
 
 @dataclass(slots=True)

@@ -100,7 +100,7 @@ def run(
         )
     if out is None and live is None:
         fail("say where to: --out DIR, or --live URL", Code.USAGE, as_json=json)
-    plan = plan_of(City(seed, lamps, bins, road, hours=hours))
+    plan = plan_of(City.sized(seed, lamps, bins, road, duration=f"{hours}h"))
     result: dict[str, Any] = {"scenario": scenario, "seed": seed}
     if out is not None:
         result |= _write(plan, out, record=live is None, as_json=json)

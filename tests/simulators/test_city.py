@@ -52,7 +52,7 @@ RANGES = {
 
 
 def _small(seed: int) -> City:
-    return City(seed, lamps=130, bins=45, road=24)
+    return City.sized(seed, lamps=130, bins=45, road=24)
 
 
 @cache
@@ -82,7 +82,7 @@ def _readings(seed: int) -> dict[str, list[dict]]:
 def _digest(hash_seed: str, zone: str) -> str:
     code = (
         "import hashlib;from simulators.city import City;from simulators.plan import *;"
-        "p=plan_of(City(5,lamps=40,bins=12,road=9,hours=8));h=hashlib.sha256();"
+        "p=plan_of(City.sized(5,lamps=40,bins=12,road=9,duration='8h'));h=hashlib.sha256();"
         "[h.update(repr(tuple(m)).encode()) for m in messages(p)];"
         "h.update(repr(p.labels).encode()+repr(p.assets()).encode());print(h.hexdigest())"
     )
@@ -115,7 +115,7 @@ def test_messages_come_in_order_of_sending_and_within_the_run(seed):
 
 def test_a_default_day_is_a_bounded_number_of_messages():
     """500 lamps, 150 bins and 60 road sensors: what the demo must carry."""
-    counted = Counter(m.topic.split("/")[3] for m in messages(plan_of(City(3))))
+    counted = Counter(m.topic.split("/")[3] for m in messages(plan_of(City.sized(3))))
     assert 55_000 < sum(counted.values()) < 72_000
     assert counted["streetlight"] > 45_000
     assert min(counted.values()) > 1500
@@ -411,13 +411,13 @@ def test_each_thing_plays_in_one_story(seed):
 @pytest.mark.parametrize(
     "city",
     [
-        City(1, lamps=0, bins=0, road=0),
-        City(1, lamps=1, bins=1, road=1, hours=1),
-        City(2, lamps=9, bins=0, road=3, hours=0.2),
-        City(3, lamps=40, bins=5, road=6, hours=24, lat=69.6, lon=18.9, tz="Europe/Oslo",
-             start_ms=1_781_000_000_000),
+        City.sized(1, lamps=0, bins=0, road=0),
+        City.sized(1, lamps=1, bins=1, road=1, duration="1h"),
+        City.sized(2, lamps=9, bins=0, road=3, duration="1h"),
+        City.sized(3, lamps=40, bins=5, road=6, start="2026-06-09T10:13:20Z",
+                   place={"lat": 69.6, "lon": 18.9, "time_zone": "Europe/Oslo"}),
     ],
-    ids=["empty", "tiny", "minutes", "midnight-sun"],
+    ids=["empty", "tiny", "hour", "midnight-sun"],
 )  # fmt: skip
 def test_any_city_and_run_can_be_played(city):
     """What does not fit is left out: no night, no lamp that is out."""
@@ -447,7 +447,7 @@ def test_assets_are_geojson_with_what_the_rules_need():
 
 def test_a_route_is_a_closed_loop_without_jumps():
     """A vehicle moves, it does not leap."""
-    city = City(1)
+    city = City.sized(1)
     points = [route_at(city, 1, step * 10.0) for step in range(int(route_length_m() / 10) + 1)]
     for a, b in pairwise(points):
         assert distance_m(a[0], a[1], b[0], b[1]) < 10.1

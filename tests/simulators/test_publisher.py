@@ -269,7 +269,7 @@ def test_a_recording_is_replayed_with_its_times_moved(nats, reader, tmp_path):
 @pytest.mark.slow
 def test_a_small_city_goes_through_the_broker_whole(nats, reader):
     """Status, telemetry, spoilt payloads and all; concentrators without login are refused none."""
-    plan = plan_of(City(4, lamps=20, bins=6, road=6, hours=4))
+    plan = plan_of(City.sized(4, lamps=20, bins=6, road=6, duration="4h"))
     sent = list(messages(plan))
     logins = dict.fromkeys(plan.concentrators(), LOGINS["anna"])
     pace = Pace(plan.city.start_ms, time.time())

@@ -56,7 +56,7 @@ def test_what_json_cannot_carry_is_kept_as_bytes(tmp_path, payload):
 
 def test_a_city_survives_recording_with_every_byte(tmp_path):
     """Replaying a recorded city is the same as running it."""
-    sent = list(messages(plan_of(City(9, lamps=30, bins=10, road=6, hours=5))))
+    sent = list(messages(plan_of(City.sized(9, lamps=30, bins=10, road=6, duration="5h"))))
     path = tmp_path / "day.jsonl.gz"
     write_recording(path, sent)
     assert list(read_recording(path)) == [m._replace(concentrator="") for m in sent]
@@ -132,7 +132,7 @@ def test_bad_labels_are_refused_with_their_line(tmp_path: Path, text, says):
 
 def test_assets_are_written_as_one_json_document(tmp_path):
     """One feature a line, so that a difference is readable."""
-    collection = plan_of(City(1, lamps=20, bins=3, road=3)).assets()
+    collection = plan_of(City.sized(1, lamps=20, bins=3, road=3)).assets()
     path = tmp_path / "assets.geojson"
     write_assets(path, collection)
     assert json.loads(path.read_text()) == collection

@@ -111,7 +111,7 @@ def test_a_row_with_unreadable_fields_is_judged_not_refused():
 @given(st.integers(0, 50), st.data())
 def test_a_perfect_run_scores_perfectly_and_each_spoiling_costs_one(seed, data):
     """On the labels of a real city: drop, repeat or invent one request and exactly that shows."""
-    labels = plan_of(City(seed % 5, lamps=60, bins=20, road=12)).labels
+    labels = plan_of(City.sized(seed % 5, lamps=60, bins=20, road=12)).labels
     must = [label for label in labels if label.must_file]
     services = SERVICES | {label.rule: label.rule for label in labels}
     requests = [_request(x.rule, x.start_ms / MINUTE + 1, x.asset_id, x.lat, x.lon) for x in must]
