@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from gateway.assets import City
+from gateway.assets import Asset, City
 from gateway.inquiry import Received, spoken
 from gateway.places import metres
 from gateway.telemetry import Decoder, Reading
 from gateway.values import heard
 from rules.codegen import compiled
-from rules.fields import CATALOGUE
+from rules.fields import HEARD
 from rules.rule import Judge, PlaceShape, Rule, Scene
 from rules.scene import Scene as NoScene
-from rules.tree import Node, Op, own
+from rules.tree import Node, Op, own, walk
 from rules.wording import field_name, node_text
 
 Points = list[tuple[int, float]]
@@ -72,6 +72,10 @@ class _Watched:
     keys: frozenset[str]
     attributes: Mapping[str, Any]
     samples: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    members: int = 0
+    """Of a zone."""
+    told: list[tuple[int, str, Mapping[str, Any]]] = field(default_factory=list)
+    """What they said: (time, asset, values)."""
 
 
 class Signals:
@@ -83,16 +87,21 @@ class Signals:
         self._by_asset: dict[str, list[_Watched]] = defaultdict(list)
         self._places: list[_Watched] = []
         self._all: dict[View, _Watched] = {}
-        meters = {subject.id: subject for subject in city.subjects() if subject.kind == "circuit"}
+        subjects = {subject.id: subject for subject in city.subjects()}
         for view in views:
             asset = city.assets.get(view.subject)
-            circuit = meters.get(view.subject)
-            attributes = asset.attributes if asset else circuit.attributes if circuit else {}
+            subject = subjects.get(view.subject)
+            attributes = asset.attributes if asset else subject.attributes if subject else {}
             watched = self._all[view] = _Watched(view, reads_of(view.rule), attributes)
             if view.rule.scope == "place":
                 self._places.append(watched)
+            elif view.rule.scope == "zone":
+                members = subject.members if subject else ()
+                watched.members = len(members)
+                for member in members:
+                    self._by_asset[member].append(watched)
             else:
-                speaks = (circuit.meter if circuit else None) or view.subject
+                speaks = (subject.meter if subject else None) or view.subject
                 self._by_asset[speaks].append(watched)
 
     def feed(self, received: Received) -> None:
@@ -105,14 +114,16 @@ class Signals:
             ts_ms = received.at_ms if reading.ts_ms is None else reading.ts_ms
             values = heard(reading, asset, ts_ms)
             for one in wanted:
-                _keep(one, reading, ts_ms, values)
+                _keep(one, reading, ts_ms, values, asset)
 
     def lines(self, view: View) -> list[Line]:
-        """Every field that the rule reads and that was reported."""
+        """Every field that the rule reads and that was reported; of a zone, its assets' mean."""
         watched = self._all[view]
+        if view.rule.scope == "zone":
+            return list(_means(watched))
         kind = "road" if view.rule.scope == "place" else view.rule.sensor
         found = []
-        for key, known in CATALOGUE[kind].items():
+        for key, known in HEARD[kind].items():
             points = [
                 (ts_ms, float(values[key]))
                 for ts_ms, values in sorted(watched.samples.items())
@@ -134,22 +145,52 @@ class Signals:
 
 
 def reads_of(rule: Rule) -> frozenset[str]:
-    """The wire keys that a rule looks at; of a place, those of the vehicles that pass."""
+    """The wire keys that a rule looks at; of a place, those of the vehicles that pass, of a zone,
+    those of its assets.
+    """
     if rule.scope == "place":
         return rule.hit.fields if rule.hit else frozenset()
     conditions = [one for one in (rule.when, rule.clear, rule.unless) if one]
+    if rule.scope == "zone":
+        parts = (part for one in conditions if one.tree for part in walk(one.tree))
+        return frozenset(str(part.detail) for part in parts if part.op is Op.FIELD)
     return frozenset().union(*(one.fields for one in conditions))
 
 
-def _keep(watched: _Watched, reading: Reading, ts_ms: int, values: Mapping[str, Any]) -> None:
+def _keep(
+    watched: _Watched,
+    reading: Reading,
+    ts_ms: int,
+    values: Mapping[str, Any],
+    asset: Asset | None,
+) -> None:
     view = watched.view
     if not view.since_ms <= ts_ms <= view.until_ms:
+        return
+    if watched.members and asset is not None:
+        watched.told.append((ts_ms, asset.id, values))
         return
     if view.rule.scope == "place":
         shape = view.rule.place or PlaceShape()
         if reading.loc is None or metres(*reading.loc, view.lat, view.lon) > 2 * shape.radius_m:
             return
     watched.samples[ts_ms] = values
+
+
+def _means(watched: _Watched) -> Iterator[Line]:
+    """Of what each asset of a zone said last, from its first word in the window on."""
+    told = sorted(watched.told, key=lambda one: one[:2])
+    for key, known in HEARD[watched.view.rule.sensor].items():
+        last: dict[str, float] = {}
+        points: dict[int, float] = {}
+        for ts_ms, asset_id, values in told:
+            if key in watched.keys and values.get(key) is not None:
+                last[asset_id] = float(values[key])
+                points[ts_ms] = sum(last.values()) / len(last)
+        if points:
+            unit = "1" if known.is_bool else known.unit
+            name = f"{key}, mean of {watched.members}"
+            yield Line(name, unit, list(points.items()))
 
 
 def _limits(rule: Rule) -> Iterator[tuple[str, str, str, Judge, int]]:

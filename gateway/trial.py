@@ -130,7 +130,7 @@ class _Trial:
         self.taken += 1
         address = Address("trial", sample.kind, sample.device, "telemetry")
         return Reading(
-            address, sample.ts_ms, 1, self.taken, dict(sample.values), sample.place, (),
+            address, sample.ts_ms, 1, self.taken, dict(sample.values), sample.place, sample.faults,
             sim=False, accel=None, body=b"",
         )  # fmt: skip
 

@@ -1,24 +1,30 @@
 """What rules hear of a reading: its values, and what follows from them and the asset.
 
 Owns what is worked out at the door: the features of a window of acceleration, the fill from a
-measured distance, the device's own claims. Live, backtest and reports hear the same. Pure.
+measured distance, how far a thing is from its place, the device's own claims. Live, backtest and
+reports hear the same. Pure.
 """
 
 from typing import Any
 
 from gateway.assets import Asset
+from gateway.places import metres
 from gateway.telemetry import Reading
-from rules.fields import CLAIM
+from rules.fields import CLAIM, DISPLACEMENT, STANDING_KINDS
 from rules.signal import features
 
 
 def heard(reading: Reading, asset: Asset | None, ts_ms: int) -> dict[str, Any]:
     """The reading's own values, completed. `asset`: None for what moves."""
     values = reading.values
+    if not values:
+        values[CLAIM] = True
     if reading.accel is not None:
         values |= features(reading.accel)
     if reading.faults:
         values |= {CLAIM + name: True for name in reading.faults}
+    if asset is not None and reading.loc is not None and asset.kind in STANDING_KINDS:
+        values[DISPLACEMENT.key] = metres(*reading.loc, asset.lat, asset.lon)
     if asset is not None and "distance_mm" in values and "fill_pct" not in values:
         fill_pct = asset.fill_pct(values["distance_mm"], ts_ms)
         if fill_pct is not None:

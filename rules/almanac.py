@@ -2,34 +2,38 @@
 
 Owns the minutes at which that changes, found once for each limit and then looked up for any number
 of samples. The answers are those of `rules.sky`, minute for minute: a stretch is skipped only where
-the sun is too slow to reach the limit within it, and the minutes beside a change are worked out by
-`Sky` itself. Pure; it remembers what it has found.
+the sun is too slow to reach the limit within it, and where numpy's sines might leave a doubt `Sky`
+itself is asked. Pure; it remembers what it has found.
 """
 
 from collections.abc import Callable
 from math import cos, radians
-from typing import NamedTuple, cast
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from rules.sky import NIGHT_DEG, Sky
+from rules.sun import sine_of_elevation
 
 MINUTE_MS = 60_000
 _DAY = 1_440
 _PERIOD = 32 * _DAY  # found at once: asking for a little more does not begin again
 _TURN_DEG = 0.2508  # a minute of the earth's turning, and a little more
+_DOUBT_DEG = 1e-4  # numpy and `Sky` differ by less: straight overhead by 1e-6
 
 Times = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+_Degrees = npt.NDArray[np.float64]
 
-_SIGNS: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
+_SIGNS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+    "==": eq,
+    "!=": ne,
 }
 
 
@@ -48,12 +52,13 @@ class Spans(NamedTuple):
     def over(self, ts_ms: Times) -> Flags:
         """For samples in order of time: one step for each edge, not for each sample."""
         edges_ms = self.edges * MINUTE_MS
-        before, upto = np.searchsorted(edges_ms, (ts_ms[0], ts_ms[-1]), side="right")
-        starts = _places(ts_ms, edges_ms[before:upto])
-        counts = np.diff(starts, prepend=0, append=len(ts_ms))
-        begins = (before % 2 == 1) != self.begins
-        truths = np.arange(len(counts)) % 2 == (0 if begins else 1)
-        return np.repeat(truths, counts)
+        before, upto = np.searchsorted(edges_ms, (ts_ms[0], ts_ms[-1]), side="right").tolist()
+        starts = np.zeros(upto - before + 2, dtype=np.int64)
+        starts[1:-1] = _places(ts_ms, edges_ms[before:upto])
+        starts[-1] = len(ts_ms)
+        truths = np.zeros(len(starts) - 1, dtype=np.bool_)
+        truths[int((before % 2 == 1) == self.begins) :: 2] = True
+        return np.repeat(truths, starts[1:] - starts[:-1])
 
 
 def _places(ts_ms: Times, instants_ms: Times) -> Times:
@@ -62,11 +67,12 @@ def _places(ts_ms: Times, instants_ms: Times) -> Times:
     """
     if len(ts_ms) < 2 or not len(instants_ms):
         return np.searchsorted(ts_ms, instants_ms).astype(np.int64)
-    pace = (len(ts_ms) - 1) / (ts_ms[-1] - ts_ms[0])
-    places = np.ceil((instants_ms - ts_ms[0]) * pace).astype(np.int64)
-    places = np.clip(places, 1, len(ts_ms) - 1)
+    first_ms, last = int(ts_ms[0]), len(ts_ms) - 1
+    pace = last / (int(ts_ms[-1]) - first_ms)
+    places = np.minimum(np.ceil((instants_ms - first_ms) * pace), last).astype(np.int64)
     wrong = (ts_ms[places - 1] >= instants_ms) | (ts_ms[places] < instants_ms)
-    places[wrong] = np.searchsorted(ts_ms, instants_ms[wrong])
+    if wrong.any():
+        places[wrong] = np.searchsorted(ts_ms, instants_ms[wrong])
     return cast("Times", places)
 
 
@@ -117,38 +123,41 @@ class Almanac:
 
     def _found(self, sign: str, limit_deg: float, first: int, last: int) -> Spans:
         compare = _SIGNS[sign]
-        edges: list[int] = []
-        height = self._above(limit_deg, first)
-        begins = holds = compare(height, 0.0)
-        for day in range(first, last, _DAY):
-            end = min(day + _DAY, last)
-            end_height = self._above(limit_deg, end)
-            for minute, at_minute in self._turns(limit_deg, day, height, end, end_height):
-                if compare(at_minute, 0.0) is not holds:
-                    holds = not holds
-                    edges.append(minute)
-            height = end_height
-        return Spans(first, last, begins, np.array(edges, dtype=np.int64))
+        begins = bool(compare(self._sky.elevation(first * MINUTE_MS), limit_deg))
+        minutes = self._turns(limit_deg, first, last)
+        above = self._above(limit_deg, minutes)
+        for i in np.flatnonzero(np.abs(above) <= _DOUBT_DEG).tolist():
+            above[i] = self._sky.elevation(int(minutes[i]) * MINUTE_MS) - limit_deg
+        holds = compare(above, 0.0)
+        turned = holds != np.append(begins, holds[:-1])
+        return Spans(first, last, begins, minutes[turned])
 
-    def _turns(
-        self, limit_deg: float, start: int, from_deg: float, end: int, to_deg: float
-    ) -> list[tuple[int, float]]:
-        """Minutes in (start, end] that matter, with the sun's height over the limit at each."""
-        same_side = (from_deg > 0) is (to_deg > 0) and from_deg != 0 and to_deg != 0
-        if same_side and abs(from_deg) + abs(to_deg) > self._speed_deg * (end - start):
-            return []
-        if end - start == 1:
-            return [(end, to_deg)]
-        middle = (start + end) // 2
-        height = self._above(limit_deg, middle)
-        return [
-            *self._turns(limit_deg, start, from_deg, middle, height),
-            *self._turns(limit_deg, middle, height, end, to_deg),
-        ]
+    def _turns(self, limit_deg: float, first: int, last: int) -> Times:
+        """Minutes in (first, last] that matter, ascending: stretches are halved until the sun is
+        too slow to reach the limit within them, or they are a minute.
+        """
+        marks = np.append(np.arange(first, last, _DAY), last)
+        heights = self._above(limit_deg, marks)
+        begin, end, one, other = marks[:-1], marks[1:], heights[:-1], heights[1:]
+        found: list[Times] = []
+        while len(begin):
+            least = np.minimum(np.abs(one), np.abs(other))
+            reach = np.abs(one) + np.abs(other)
+            away = ((one > 0) == (other > 0)) & (least > _DOUBT_DEG)
+            far = away & (reach > self._speed_deg * (end - begin))
+            minute = end - begin == 1
+            found.append(end[minute & ~far])
+            begin, end, one, other = (part[~far & ~minute] for part in (begin, end, one, other))
+            middle = (begin + end) // 2
+            height = self._above(limit_deg, middle)
+            begin, end = np.append(begin, middle), np.append(middle, end)
+            one, other = np.append(one, height), np.append(height, other)
+        return np.sort(np.concatenate(found))
 
-    def _above(self, limit_deg: float, minute: int) -> float:
-        """How far the sun stands above the limit: zero only where it is exactly there."""
-        return self._sky.elevation(minute * MINUTE_MS) - limit_deg
+    def _above(self, limit_deg: float, minutes: Times) -> _Degrees:
+        """How far the sun stands above the limit, but for less than the doubt."""
+        sine = sine_of_elevation(np, self._sky.lat, self._sky.lon, minutes * MINUTE_MS)
+        return cast("_Degrees", np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0))) - limit_deg)
 
 
 class Almanacs:

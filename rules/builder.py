@@ -23,6 +23,7 @@ from rules.finding import Finding
 from rules.head import Head
 from rules.lateness import DOWN, UP, moves
 from rules.names import Context, Names
+from rules.origin import origins
 from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
 from rules.syntax import Refused
 from rules.template import template
@@ -330,6 +331,7 @@ def _assembled(builder: _Builder, parts: dict[str, Any]) -> Rule:
         template=head.use.template.name if head.use else "",
         owner=head.owner,
         source=f"{head.body.page.file}:{head.line}",
+        origins=origins(head.body, head.home, builder.names.lets),
         state_hash=_state_hash(head, trees, parts),
         **parts,
     )

@@ -23,8 +23,12 @@ class Mark(StrEnum):
     STALE = "stale"
 
 
-Value = float | bool | Mark
+Claims = tuple[str, ...]
+"""What a device says is wrong with it, in one message: its `faults`."""
+Value = float | bool | Mark | Claims
 Series = tuple[Value, ...]
+FAULTS = "faults"
+"""The key of the series of claims, beside those of values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Sample:
     kind: str
     values: Mapping[str, float | bool]
     place: tuple[float, float] | None = None
+    faults: Claims = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Feed:
     devices: tuple[str, ...]
     kind: str
     series: Mapping[str, Series]
-    """By wire key."""
+    """By wire key; that of `FAULTS` is of claims."""
     held: frozenset[str] = frozenset()
     late_ms: Series = (0.0,)
     place: tuple[float, float] | None = None
@@ -74,17 +79,19 @@ class Feed:
         """In the order of the steps; what is late has its own time all the same."""
         for i in range(count):
             ts_ms = start_ms + i * every_ms
-            values = {key: _at(series, i) for key, series in self.series.items()}
-            marks = {value for value in values.values() if isinstance(value, Mark)}
-            leads = any(key not in self.held for key in values)
-            known = {k: v for k, v in values.items() if not isinstance(v, Mark)}
+            said = {key: _at(series, i) for key, series in self.series.items()}
+            marks = {value for value in said.values() if isinstance(value, Mark)}
+            leads = any(key not in self.held for key in said)
+            known = {k: v for k, v in said.items() if not isinstance(v, Mark)}
             sent = any(key not in self.held or not leads for key in known)
             if Mark.REJECT in marks or not (sent or Mark.STALE in marks):
                 continue
             arrives_ms = ts_ms + int(_number(self.late_ms, i))
             own_ms = ts_ms - STALE_MS if Mark.STALE in marks else ts_ms
+            faults = next((v for v in known.values() if isinstance(v, tuple)), ())
+            values = {k: v for k, v in known.items() if not isinstance(v, tuple)}
             for device in self._senders(i):
-                yield Sample(arrives_ms, own_ms, device, self.kind, known, self._where(i))
+                yield Sample(arrives_ms, own_ms, device, self.kind, values, self._where(i), faults)
 
     def _senders(self, i: int) -> tuple[str, ...]:
         return self.devices if self.place is None else (self.devices[i % len(self.devices)],)
@@ -163,4 +170,4 @@ def _at(series: Series, i: int) -> Value:
 
 def _number(series: Series, i: int) -> float:
     value = _at(series, i)
-    return 0.0 if isinstance(value, Mark) else float(value)
+    return float(value) if isinstance(value, float | bool) else 0.0

@@ -295,7 +295,7 @@ class _Columns:
     held: set[str] = field(default_factory=set)
 
     def put(self, item: Field, values: Series, *, held: bool) -> None:
-        if item.name in PSEUDO:
+        if item.name in ("late", "offset"):
             self.pseudo[item.name] = values
             return
         self.series[item.key] = values

@@ -5,16 +5,17 @@ Owns how one judgement is laid out for people. The text of a clause is the autho
 `active_power < 12 W` was false. Nothing here knows of timers or incidents.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
 
 from rules.flip import OPPOSITE, is_share, missing, share_text, sides_text
 from rules.interpret import Traced, count_of
+from rules.origin import Origin
 from rules.rule import Truth
 from rules.sky import NIGHT_DEG
-from rules.tree import MEMORIES, PEERS, Op
+from rules.tree import MEMORIES, PEERS, Op, Span
 from rules.units import amount
 from rules.wording import amount_text, node_text
 
@@ -41,18 +42,28 @@ class Clause:
     unknown: tuple[str, ...] = ()
     from_values: tuple[Value, ...] = ()
     parts: tuple["Clause", ...] = ()
+    origin: Origin | None = field(default=None, compare=False)
+    """Where it stands."""
 
 
-def clause_of(part: Traced) -> Clause:
-    """The clauses of a condition."""
-    node = part.node
+Whereabouts = Callable[[Span], Origin | None]
+
+
+def _nowhere(_: Span) -> None:
+    """Of a condition that is in no file."""
+
+
+def clause_of(part: Traced, origin_of: Whereabouts = _nowhere) -> Clause:
+    """The clauses of a condition. `origin_of`: where characters of it stand."""
+    node, origin = part.node, origin_of(part.node.span)
     if node.op in (Op.AND, Op.OR, Op.NOT):
-        inner = tuple(map(clause_of, part.parts))
+        inner = tuple(clause_of(term, origin_of) for term in part.parts)
         text = f"{part.name}: {node.op}" if part.name else str(node.op)
-        return Clause(text, part.value, parts=inner)
+        return Clause(text, part.value, parts=inner, origin=origin)
     said, margin = _said(part)
     text = f"{part.name}: {node_text(node)}" if part.name else part.text
-    return Clause(text, part.value, said, margin, tuple(missing(part)), tuple(_origins(part)))
+    unknown, values = tuple(missing(part)), tuple(_sources(part))
+    return Clause(text, part.value, said, margin, unknown, values, origin=origin)
 
 
 def names_in(whole: Traced) -> Iterator[Value]:
@@ -108,7 +119,7 @@ def _compared(part: Traced) -> tuple[str, str]:
     return said, share_text(margin) if is_share(part) else amount_text(margin, amount(unit))
 
 
-def _origins(part: Traced) -> Iterator[Value]:
+def _sources(part: Traced) -> Iterator[Value]:
     """What flowed into a clause, without what is in plain sight on either side of it."""
     plain = {side.text for side in part.parts} if part.node.op is Op.COMPARE else set()
     for inner in _inputs(part):

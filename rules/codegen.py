@@ -367,7 +367,7 @@ def reads(node: Node) -> frozenset[str]:
     parts = list(own(node))
     fields = frozenset(str(part.detail) for part in parts if part.op is Op.FIELD)
     claims = frozenset(CLAIM + str(part.detail) for part in parts if part.op is Op.CLAIMS)
-    return fields | claims | _ALL_KEYS if claims else fields
+    return fields | claims | _ALL_KEYS | {CLAIM} if claims else fields
 
 
 def _detail(value: Detail) -> str:

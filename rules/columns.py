@@ -7,12 +7,12 @@ where they are asked for. What needs other subjects, or time without samples, is
 reason (`Unfit`).
 """
 
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from rules.formulas import FORMULAS, Step, constant
+from rules.formulas import FORMULAS, Step, constant, is_of_the_asset
 from rules.kleene import (
     NO,
     YES,
@@ -29,17 +29,14 @@ from rules.kleene import (
 from rules.memories import RECOLLECTIONS
 from rules.occasions import OCCASIONS, against_the_sun, sun_compared
 from rules.series import Block
+from rules.sieve import sieve
 from rules.tree import MEMORIES, Node, Op, walk
 from rules.units import TEXT
 from rules.windows import WINDOW_STEPS
 
 _STEPS: Mapping[Op, Callable[..., Step]] = FORMULAS | OCCASIONS | RECOLLECTIONS | WINDOW_STEPS
-_OF_THE_ASSET = frozenset(
-    {Op.NUMBER, Op.TRUTH, Op.TEXT, Op.ATTRIBUTE, Op.MATCHES, Op.KNOWN, Op.NOT, Op.COALESCE}
-    | {Op.AND, Op.OR, Op.COMPARE, Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.DIVIDE, Op.NEGATE}
-    | {Op.CONVERT, Op.ABS, Op.MIN, Op.MAX}
-)
-"""What is made of these alone is the same for all samples."""
+_DEAR = 20  # what looks back, or works out where the sun stands
+_PICKED_OUT = 8  # what one sample costs that is picked out of all
 
 
 class Unfit(Exception):  # noqa: N818 - a property of the rule, not a failure
@@ -62,7 +59,7 @@ class Columns:
         limit = against_the_sun(node)
         if limit is not None:
             return sun_compared(*limit)
-        if all(part.op in _OF_THE_ASSET for part in walk(node)):
+        if is_of_the_asset(node):
             return constant(node)
         if node.op in (Op.AND, Op.OR):
             return self._junction(node)
@@ -75,10 +72,11 @@ class Columns:
 
     def _junction(self, node: Node) -> Step:
         """`a or b` is `not (not a and not b)`."""
-        steps = [self.step(term) for term in sorted(node.args, key=_cost)]
-        if node.op is Op.AND:
-            return all_of(steps)
-        return inverted(all_of([inverted(step) for step in steps]))
+        terms = [Term(self.step(term), cost(term)) for term in node.args]
+        if node.op is Op.OR:
+            return inverted(all_of([Term(inverted(term.step), term.cost) for term in terms]))
+        sieves = [Term(sifted, 0) for sifted in map(sieve, node.args) if sifted is not None]
+        return all_of(terms + sieves)
 
     def _coalesce(self, node: Node) -> Step:
         first, second = (self.step(arg) for arg in node.args)
@@ -99,14 +97,25 @@ def inverted(step: Step) -> Step:
     return lambda block: inverse(cast("Truths", step(block)))
 
 
-def all_of(steps: list[Step]) -> Step:
-    """The conjunction of truths, judged in this order, each where the ones before leave it open."""
+class Term(NamedTuple):
+    """One of a conjunction, and what it costs a sample beside one comparison."""
+
+    step: Step
+    cost: int
+
+
+def all_of(terms: Iterable[Term]) -> Step:
+    """The conjunction of truths, the cheap ones first, each where the ones before leave it open.
+    To pick samples out costs more than a cheap term saves, unless there are few of them.
+    """
+    ordered = sorted(terms, key=lambda term: term.cost)
+    worth = [_PICKED_OUT if term.cost < _DEAR else 2 for term in ordered[1:]] + [0]
 
     def step(block: Block) -> Column:
         rows: Rows | None = None
         live, result = block, Truths(YES)
-        for term in steps:
-            result = conjunction(result, cast("Truths", term(live)))
+        for term, share in zip(ordered, worth, strict=True):
+            result = conjunction(result, cast("Truths", term.step(live)))
             open_rows = hopeful(result)
             if not isinstance(open_rows, np.ndarray):
                 if open_rows is NO:
@@ -115,7 +124,7 @@ def all_of(steps: list[Step]) -> Step:
             count = int(np.count_nonzero(open_rows))
             if count == 0:
                 return Truths(NO)
-            if term is not steps[-1] and 2 * count < live.size:
+            if 0 < share * count < live.size:
                 kept = np.flatnonzero(open_rows)
                 rows = kept if rows is None else rows[kept]
                 live = block.part(rows)
@@ -148,8 +157,8 @@ def _remembering(compute: Step) -> Step:
     return step
 
 
-def _cost(node: Node) -> int:
+def cost(node: Node) -> int:
     """What to judge first: the sun is looked up, memories look back."""
     if against_the_sun(node) is not None:
         return 1
-    return sum(20 if part.op in MEMORIES or part.op is Op.SUN else 1 for part in walk(node))
+    return sum(_DEAR if part.op in MEMORIES or part.op is Op.SUN else 1 for part in walk(node))

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from rules.finding import Finding, Mark
+from rules.position import BLOCK_STYLES, positions
 
 TEXT_MAX = 256 * 1024  # characters: some thousand rules; more is not a rule file
 DEPTH_MAX = 12  # a rule file nests six deep
@@ -24,7 +25,6 @@ FINDINGS_MAX = 100  # no one mends more at a time
 NODES_MAX = 6_000  # values of all kinds in one file: a hundred rules, or thirty with ten tests
 MESSAGE_MAX = 300  # characters
 WORD_MAX = 64  # characters of a word for which a neighbour is sought, and of a word quoted
-_BLOCK_STYLES = ("|", ">")
 # The C parser is 15 times faster and says the same; where it is missing, the one in Python serves.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _HINTS = (
@@ -96,23 +96,12 @@ class Scalar:
     @cached_property
     def _indexes(self) -> list[int]:
         """The place in the file of each character: blanks may have been folded, quotes doubled."""
-        source = self._page.text
-        place = int(self._node.start_mark.index)
-        if self._node.style in _BLOCK_STYLES:
-            place = source.find("\n", place) + 1
-        elif self._node.style in ("'", '"'):
-            place += 1
-        indexes = []
-        for character in self.text:
-            place = _next_place(source, place, character)
-            indexes.append(place)
-            place += 1
-        return [*indexes, place]
+        return positions(self._page.text, self.span[0], self.style, self.text)
 
     @property
     def is_block(self) -> bool:
         """Written below its key, after | or >."""
-        return self._node.style in _BLOCK_STYLES
+        return self._node.style in BLOCK_STYLES
 
     @property
     def span(self) -> tuple[int, int]:
@@ -127,6 +116,10 @@ class Scalar:
     def at(self, offset: int) -> tuple[int, int]:
         return self._page.position(self._indexes[min(offset, len(self.text))])
 
+    def anchor(self, _start: int, _end: int) -> "tuple[Scalar, str]":
+        """Where an author can mend these characters, and the template in which they stand."""
+        return self, ""
+
     def finding(
         self, offset: int, code: str, message: str, hint: str = "", *spans: tuple[int, int, str]
     ) -> Finding:
@@ -137,7 +130,8 @@ class Scalar:
 
     def _mark(self, line: int, start: int, end: int, note: str) -> Mark | None:
         """What of the span is on the line."""
-        places = [self.at(offset) for offset in range(start, min(end, len(self.text)))]
+        inside = range(start, min(end, len(self.text)))
+        places = [self.at(offset) for offset in inside if not self.text[offset].isspace()]
         columns = [column for where, column in places if where == line]
         return Mark(min(columns), max(columns) + 1, note) if columns else None
 
@@ -375,14 +369,6 @@ def _strange(page: Page, index: int) -> Finding:
     line, column = page.position(index)
     message = "not YAML: a character that text does not have"
     return Finding(page.file, line, column, "E001", message, "save the file as UTF-8 text")
-
-
-def _next_place(source: str, place: int, character: str) -> int:
-    """Where `character` comes next; what lies between is folding and escapes."""
-    if character.isspace():
-        return place
-    found = source.find(character, place)
-    return place if found < 0 else found
 
 
 def _bare_node(text: str) -> yaml.ScalarNode:

@@ -7,6 +7,7 @@ are those of the engine and of the book of incidents. Times are written by the c
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from rules.blockers import blockers, listed
@@ -131,7 +132,11 @@ def _parts(rule: Rule, judged: Judgement | None) -> Iterator[tuple[str, Traced]]
 
 def _clauses(rule: Rule, judged: Judgement | None, phase: Phase) -> dict[str, Clause]:
     hidden = ("clear",) if phase in (Phase.OK, Phase.PENDING) else ()
-    return {name: clause_of(whole) for name, whole in _parts(rule, judged) if name not in hidden}
+    return {
+        name: clause_of(whole, partial(rule.origins.of, name))
+        for name, whole in _parts(rule, judged)
+        if name not in hidden
+    }
 
 
 def _names(rule: Rule, judged: Judgement | None) -> tuple[Value, ...]:

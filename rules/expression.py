@@ -71,6 +71,7 @@ class _Reader:
         self._scalar = scalar
         self._context = context
         self._names = names
+        self._let = names.open[-1] if names.open else ""
 
     def read(self) -> Node:
         try:
@@ -103,7 +104,7 @@ class _Reader:
         return node
 
     def _typed(self, syntax: Syntax, context: Context) -> Node:
-        where = span(syntax)
+        where = span(syntax, self._let)
         match str(syntax.data):
             case "name":
                 parts = [str(part) for part in syntax.children]
@@ -125,7 +126,7 @@ class _Reader:
     def _operator(  # noqa: PLR0911 - one for each form
         self, syntax: Syntax, operands: list[Node], context: Context
     ) -> Node:
-        where = span(syntax)
+        where = span(syntax, self._let)
         signs = [str(child) for child in syntax.children if isinstance(child, Token)]
         match str(syntax.data):
             case "disjunction":
@@ -153,7 +154,7 @@ class _Reader:
     ) -> Node:
         pairs = []
         for sign, left, right in zip(signs, operands, operands[1:], strict=False):
-            here = Span(left.span.start, right.span.end)
+            here = Span(left.span.start, right.span.end, self._let)
             pair = operators.comparison(sign, left, right, here, self._warn)
             _check_open(pair, context)
             pairs.append(pair)
@@ -162,7 +163,7 @@ class _Reader:
     def _arithmetic(self, signs: list[str], operands: list[Node]) -> Node:
         def join(left: Node, step: tuple[str, Node]) -> Node:
             op, right = Op(step[0]), step[1]
-            where = Span(left.span.start, right.span.end)
+            where = Span(left.span.start, right.span.end, self._let)
             if op in (Op.ADD, Op.SUBTRACT):
                 return operators.sum_of(op, left, right, where, self._warn)
             return operators.product_of(op, left, right, where)
@@ -171,8 +172,10 @@ class _Reader:
 
     def _call(self, syntax: Syntax, context: Context) -> Node:
         name_tree, *rest = [child for child in syntax.children if isinstance(child, Tree)]
+        here = Node(Op.TRUTH, None, (), None, span(syntax, self._let))
         name = ".".join(str(part) for part in name_tree.children)
-        here = Node(Op.TRUTH, None, (), None, span(syntax))
+        if name_tree.data == "group":
+            name = _grouped(name_tree, here, context)
         arguments = [_argument(name, c, here) for c in rest if c.data == "argument"]
         window = next((self._operands(c, context)[0] for c in rest if c.data == "window"), None)
         if window and (name in ("expected_power", "claims") or name.startswith("peers.")):
@@ -212,6 +215,16 @@ class _Reader:
         if uses(asked, *MEMORIES):
             raise Fault("E103", "{0}: prev, since and windows do not work for peers", asked)
         return Node(op, unit, (asked,), None, here.span)
+
+
+def _grouped(name: Syntax, here: Node, context: Context) -> str:
+    """`peers(circuit).count` is `peers.count`, where peers are those of a circuit."""
+    of, function = map(str, name.children)
+    scope = of[of.index("(") + 1 : of.index(")")].strip()
+    if context.members is not None and context.about != f"a {scope}":
+        hint = "write peers.count(...) and the like: these are its own"
+        raise Fault("E103", f"{{0}}: {context.about} has no peers({scope})", here, help=hint)
+    return f"peers.{function}"
 
 
 def _claims(arguments: list[Syntax], here: Node) -> Node:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from types import MappingProxyType
 
-from rules.case import Mark, Value
+from rules.case import FAULTS, Claims, Mark, Value
 from rules.document import Node as YamlNode
-from rules.document import Scalar, Sequence
+from rules.document import Scalar, Sequence, quoted
 from rules.expression import constant
 from rules.fields import Field
 from rules.finding import Finding
@@ -29,10 +29,17 @@ SAMPLES_MAX = 5000
 
 LATE = Field("late", "late", "ms", 0, 30 * 86_400_000)
 OFFSET = Field("offset", "offset", "m", -1000, 1000)
-PSEUDO: Mapping[str, Field] = MappingProxyType({"late": LATE, "offset": OFFSET})
-"""Beside the fields: how much later a sample arrives, and how far north of the place it is."""
+CLAIMED = Field(FAULTS, FAULTS, "claims")
+PSEUDO: Mapping[str, Field] = MappingProxyType({"late": LATE, "offset": OFFSET, FAULTS: CLAIMED})
+"""Beside the fields: how much later a sample arrives, how far north of the place it is, and what
+the device itself says is wrong.
+"""
+NO_CLAIM = "none"
+CLAIMS_MAX = 32
+"""In one message, as in the contract."""
 
 _PLAIN = re.compile(r"(-?)([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z%][A-Za-z0-9/%]*)?")
+_CLAIM = re.compile(r"[a-z0-9_]{1,64}")
 _REPEAT = re.compile(r"\s+x\s*([0-9]{1,9})$")
 
 
@@ -94,6 +101,8 @@ def _run(part: Part, field: Field, names: Names, room: int) -> list[Value]:
         raise Refused(part.finding(0, "E005", "a sample that is repeated 0 times", "leave it out"))
     if value.text in tuple(Mark):
         return [Mark(value.text)] * count
+    if field is CLAIMED:
+        return [_claims(value)] * count
     low, dots, _ = value.text.partition("..")
     if not dots:
         return [_value(value, field, names)] * count
@@ -117,6 +126,18 @@ def _value(scalar: Scalar, field: Field, names: Names) -> float | bool:
     if node.op is not Op.TRUTH:
         raise Refused(scalar.finding(0, "E104", f"{field.name} is true or false"))
     return node.detail is True
+
+
+def _claims(value: Scalar) -> Claims:
+    """`none`, or names of faults with a + between them."""
+    if value.text == NO_CLAIM:
+        return ()
+    names = tuple(name.strip() for name in value.text.split("+"))
+    if len(names) > CLAIMS_MAX or not all(map(_CLAIM.fullmatch, names)) or NO_CLAIM in names:
+        message = f"faults are names in small letters, not {quoted(value.text)}"
+        hint = 'write faults: "none x3, lamp_failure x4, lamp_failure + relay_failure x2"'
+        raise Refused(value.finding(0, "E005", message, hint))
+    return names
 
 
 def _exact(scalar: Scalar, field: Field, names: Names) -> Fraction:

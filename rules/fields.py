@@ -29,7 +29,7 @@ class Field:
 _SUFFIXES = (
     ("_pct", "%"), ("_wh", "Wh"), ("_ms2", "m/s2"), ("_mps", "m/s"), ("_mm_s", "mm/s"),
     ("_deg", "deg"), ("_hz", "Hz"), ("_kg", "kg"), ("_mm", "mm"), ("_lx", "lx"),
-    ("_c", "degC"), ("_w", "W"), ("_a", "A"), ("_v", "V"),
+    ("_c", "degC"), ("_w", "W"), ("_a", "A"), ("_v", "V"), ("_m", "m"),
 )  # fmt: skip
 
 _WH_MAX = 1e12  # the contract gives no upper end; a lamp's meter cannot pass it in its life
@@ -101,6 +101,10 @@ CATALOGUE: Mapping[str, Mapping[str, Field]] = MappingProxyType(
 """Kind -> wire key -> field. `accel` of kind `road` is a window of samples, not a value: the
 gateway turns it into `peak_ms2`, `rms_ms2`, `crest` and `dominant_hz` before any rule sees it."""
 
+DISPLACEMENT = _number("displacement_m", 0, 2.1e7)
+"""How far a device that says where it is says to be from the place of its asset; worked out by the
+gateway, never published."""
+
 ATTRIBUTES: Mapping[str, Field] = _kind(
     _number("nominal_power_w", 0, 2000),
     _number("fill_threshold_pct", 0, 100),
@@ -116,15 +120,25 @@ ATTRIBUTE_TEXTS = ("address", "cabinet", "circuit", "owner", "pickup", "segment"
 """Asset attributes that are texts: conditions may ask whether they are equal or alike."""
 
 CLAIM = "claim:"
-"""Begins the keys of a device's own claims among the values of a sample: `claim:lamp_failure`."""
+"""Begins the keys of a device's own claims among the values of a sample: `claim:lamp_failure`. By
+itself it is the key of a sample without any value: whatever it claims, it takes back the rest."""
 
+STANDING_KINDS = ("streetlight", "cabinet", "bin")
 REPORTED_KINDS = ("streetlight", "cabinet", "road", "bin")
 """Kinds that devices may publish; `place` is worked out by the gateway."""
+
+HEARD: Mapping[str, Mapping[str, Field]] = MappingProxyType(
+    {
+        kind: _kind(*fields.values(), DISPLACEMENT) if kind in STANDING_KINDS else fields
+        for kind, fields in CATALOGUE.items()
+    }
+)
+"""What rules hear of: the catalogue, and what the gateway works out from it."""
 
 
 def by_name(kind: str) -> dict[str, Field]:
     """The fields of a kind under their names in rules."""
-    return {field.name: field for field in CATALOGUE[kind].values()}
+    return {field.name: field for field in HEARD[kind].values()}
 
 
 def kinds() -> Iterator[str]:

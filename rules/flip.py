@@ -8,7 +8,7 @@ for it, within the range that the value can have; else its varying side is named
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rules.fields import CATALOGUE
+from rules.fields import HEARD
 from rules.interpret import Traced
 from rules.tree import MEMORIES, PEERS, Op, uses
 from rules.units import PERCENT
@@ -48,10 +48,10 @@ _MIRRORED: Mapping[str, str] = {
 }  # fmt: skip
 _RANGES: Mapping[str, tuple[float, float]] = {
     key: (
-        min(kind[key].low for kind in CATALOGUE.values() if key in kind),
-        max(kind[key].high for kind in CATALOGUE.values() if key in kind),
+        min(kind[key].low for kind in HEARD.values() if key in kind),
+        max(kind[key].high for kind in HEARD.values() if key in kind),
     )
-    for every in CATALOGUE.values()
+    for every in HEARD.values()
     for key in every
 }
 """What a value can be in any kind of sensor: what none can report is surely out of reach."""

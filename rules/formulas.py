@@ -16,11 +16,21 @@ from rules.kleene import NO, YES, Amounts, Column, Mask, Truths, both, chosen, i
 from rules.runtime import expected_power
 from rules.scene import Scene
 from rules.series import Block
-from rules.tree import Node, Op
+from rules.tree import Node, Op, walk
 
 Step = Callable[[Block], Column]
 
 _NOWHERE = Scene(lambda _: iter(()))
+_OF_THE_ASSET = frozenset(
+    {Op.NUMBER, Op.TRUTH, Op.TEXT, Op.ATTRIBUTE, Op.MATCHES, Op.KNOWN, Op.NOT, Op.COALESCE}
+    | {Op.AND, Op.OR, Op.COMPARE, Op.ADD, Op.SUBTRACT, Op.MULTIPLY, Op.DIVIDE, Op.NEGATE}
+    | {Op.CONVERT, Op.ABS, Op.MIN, Op.MAX}
+)
+
+
+def is_of_the_asset(node: Node) -> bool:
+    """Whether it is the same for all samples."""
+    return all(part.op in _OF_THE_ASSET for part in walk(node))
 
 
 def of_the_asset(node: Node) -> Callable[[Block], Any]:
@@ -108,7 +118,7 @@ def _of_one(compute: Callable[[Any], Any]) -> Callable[..., Step]:
     return make
 
 
-def _convert(node: Node, term: Step) -> Step:
+def conversion(node: Node) -> Callable[[Any], Any]:
     """A division by 100 is exact where a product with 0.01 is not."""
     assert isinstance(node.detail, tuple)
     factor, shift = node.detail
@@ -120,7 +130,11 @@ def _convert(node: Node, term: Step) -> Step:
         scaled = values * float(factor) if divisor is None else values / divisor
         return scaled if shift == 0 else scaled + float(shift)
 
-    return _of_one(convert)(node, term)
+    return convert
+
+
+def _convert(node: Node, term: Step) -> Step:
+    return _of_one(conversion(node))(node, term)
 
 
 def _expected(node: Node, level_of: Step) -> Step:

@@ -136,7 +136,13 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             cabinet=("feed", "What the cabinet of the circuit sends."),
             place=("attributes", "Scope place: where the vehicles pass, lat and lon."),
             vehicles=("number", "Scope place: how many vehicles take turns."),
-            feed=("feed", 'Samples by field: "58W x3, 0W x8, _ x30"; _ is a missing one.'),
+            feed=(
+                "feed",
+                (
+                    'Samples by field: "58W x3, 0W x8, _ x30"; _ is a missing one. Under `faults`'
+                    " what the device itself claims: none, lamp_failure."
+                ),
+            ),
             expect=("list of expectation", "What must be so, and when."),
         ),
         "expectation": _keys(

@@ -5,7 +5,7 @@ the whole block, its outcome only for the samples that are asked for. Windows: `
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,19 +17,26 @@ from rules.tree import Node, Op
 
 def _before(block: Block, column: Column) -> tuple[Column, Rows]:
     """For each sample the last known value of those before it, and where in the whole it stands."""
+    values, known = spread(column[0], block.whole.size), column.known
     sources = block.places_in_whole() - 1
-    there = settled(sources >= 0)
-    known = column.known
+    found = _one_before(block, values)
     if known is not YES:
         known = spread(known, block.whole.size)
         members = np.append(-1, np.flatnonzero(known))
-        skipped = np.flatnonzero(~known[sources])
+        skipped = np.flatnonzero(~_one_before(block, known))
         sources[skipped] = members[np.searchsorted(members, sources[skipped], side="right") - 1]
-        there = settled(sources >= 0)
-    first = spread(column[0], block.whole.size)[sources]
+        found[skipped] = values[sources[skipped]]
+    there = settled(sources >= 0)
     if isinstance(column, Truths):
-        return Truths(both(first, there), there), sources
-    return Amounts(first, there), sources
+        return Truths(both(found, there), there), sources
+    return Amounts(found, there), sources
+
+
+def _one_before(block: Block, values: Any) -> Any:
+    """For each sample what the whole has before it; anything for the first."""
+    if block.rows is not None:
+        return values[block.rows - 1]
+    return np.concatenate((values[-1:], values[:-1]))
 
 
 def _prev(_node: Node, arg: Step) -> Step:

@@ -17,7 +17,7 @@ from rules.tree import Fault, Node, Op, Span, number
 from rules.units import MILLISECOND, TEXT, UNITS, WATT, WEEKDAY
 
 PHASES = ("ok", "pending", "firing", "clearing", "blind")
-BUILT_IN = ("nominal_power", "expected_power", "silent")
+BUILT_IN = ("nominal_power", "expected_power", "silent", "pickup")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -131,6 +131,8 @@ def _built_in(name: str, here: Node, context: Context) -> Node:
     if name == "silent":
         need(context.has_history, "{0} is about something that reports", here, context)
         return Node(Op.SILENT, MILLISECOND, (), None, here.span)
+    if name == "pickup":
+        return _attribute(name, here, context)
     need(context.is_lamp, "{0} is about a lamp", here, context)
     if name == "nominal_power":
         return Node(Op.ATTRIBUTE, WATT, (), "nominal_power_w", here.span)

@@ -6,7 +6,7 @@ said. Also the pages of templates, functions and fields. Text only: writes no fi
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rules.fields import ATTRIBUTES, CATALOGUE, REPORTED_KINDS, Field
+from rules.fields import ATTRIBUTES, HEARD, REPORTED_KINDS, Field
 from rules.manual import FunctionDoc, catalogue
 from rules.rule import Condition, Note, Rule
 from rules.templates import NAMES, Input, Template
@@ -90,7 +90,7 @@ def index_page(rules: Iterable[Rule]) -> str:
 
 def subjects(rules: Mapping[str, Rule], templates: Mapping[str, Template]) -> list[str]:
     """All that has a page, besides codes."""
-    fields = {item.name for kind in REPORTED_KINDS for item in CATALOGUE[kind].values()}
+    fields = {item.name for kind in REPORTED_KINDS for item in HEARD[kind].values()}
     functions = {entry.name for entry in catalogue()}
     return sorted({*rules, *templates, *fields, *functions})
 
@@ -218,7 +218,7 @@ def _input_row(item: Input) -> tuple[str, ...]:
 
 
 def _fields_named(name: str) -> Iterator[tuple[str, Field]]:
-    for kind, fields in CATALOGUE.items():
+    for kind, fields in HEARD.items():
         yield from ((kind, item) for item in fields.values() if item.name == name)
     plain = name.removeprefix("asset.")
     yield from (("asset", item) for item in ATTRIBUTES.values() if item.name == plain)

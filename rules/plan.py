@@ -20,6 +20,7 @@ DERIVED = frozenset(
         "monotone",
         "notes",
         "on_tick",
+        "origins",
         "silence_ms_min",
         "slots",
         "source",

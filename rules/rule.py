@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rules.case import Case
+from rules.origin import NOWHERE, Origins
 from rules.tree import Node
 
 Values = Mapping[str, Any]
@@ -180,6 +181,8 @@ class Rule:
     owner: str = ""
     source: str = ""
     """file:line"""
+    origins: Origins = field(default=NOWHERE, compare=False, repr=False)
+    """Where its conditions and settings stand."""
     state_hash: str = ""
     cases: tuple[Case, ...] = ()
     """Its tests."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rules.builder import SCOPES
-from rules.fields import ATTRIBUTES, CATALOGUE, REPORTED_KINDS, Field
+from rules.fields import ATTRIBUTES, HEARD, REPORTED_KINDS, Field
 from rules.keys import KEYS, Key
 from rules.manual import catalogue
 from rules.rule import MODES
@@ -175,8 +175,9 @@ def _given_input(item: Input) -> Schema:
 
 def _of_sensor(kind: str) -> Schema:
     """Fields to feed in tests and to name in conditions."""
-    fields = CATALOGUE[kind].values()
+    fields = HEARD[kind].values()
     feed = {item.name: _LITERAL_FEED | {"description": field_help(item)} for item in fields}
+    feed |= {name: _LITERAL_FEED | {"description": doc} for name, doc in _BESIDE_FIELDS.items()}
     table = "\n".join(f"- `{item.name}`: {field_help(item)}" for item in fields)
     test = {"properties": {"feed": {"properties": feed}}}
     rule: Schema = {
@@ -191,6 +192,14 @@ def _of_sensor(kind: str) -> Schema:
 
 
 _LITERAL_FEED: Schema = {"type": ["string", "number", "boolean", "array"]}
+_BESIDE_FIELDS: Mapping[str, str] = {
+    "faults": (
+        'What the device itself says is wrong: "none x3, lamp_failure x4"; several at once with'
+        " a + between them."
+    ),
+    "late": 'How much later each sample arrives: "0s x3, 20min x2".',
+    "offset": "Scope place: how far north of the place each pass is: 4 m.",
+}
 
 
 def field_help(item: Field) -> str:

@@ -7,13 +7,14 @@ but for what is remembered of it.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rules.almanac import Almanac, Times
-from rules.kleene import NO, YES, Amounts, Column, Mask, Rows, mask_taken, settled
+from rules.kleene import NO, YES, Amounts, Column, Mask, Rows, either, mask_taken, settled
 from rules.local_time import LocalTime
 from rules.rule import Values
 from rules.track import Subject
@@ -28,22 +29,45 @@ class Series:
     ts_ms: Times
     columns: Mapping[str, npt.NDArray[np.float64]]
     _known: dict[str, Mask] = field(default_factory=dict, repr=False, compare=False)
+    _least: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    _greatest: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def known(self, key: str) -> Mask:
         """Which samples carry the value."""
         if key not in self._known:
-            column = self.columns.get(key)
-            self._known[key] = NO if column is None else settled(~np.isnan(column))
+            self._known[key] = self._told(key) if key in self.columns else NO
         return self._known[key]
+
+    def _told(self, key: str) -> Mask:
+        """The least of a column is not a number if any of it is not."""
+        column = self.columns[key]
+        least = float(column.min(initial=np.inf))
+        if not isnan(least):
+            self._least[key] = least
+            return YES
+        return settled(~np.isnan(column))
+
+    def least(self, key: str) -> float:
+        """Of all values that are known; not a number if none is."""
+        if self.known(key) is not YES and key not in self._least:
+            self._least[key] = float(np.fmin.reduce(self.columns[key], initial=np.nan))
+        return self._least[key]
+
+    def greatest(self, key: str) -> float:
+        """Of all values that are known; not a number if none is."""
+        if key not in self._greatest:
+            self._greatest[key] = float(np.fmax.reduce(self.columns[key], initial=np.nan))
+        return self._greatest[key]
 
     def that_tell(self, keys: Iterable[str]) -> Rows | None:
         """The samples that carry at least one of the values; None: all of them."""
-        told = np.zeros(len(self.ts_ms), dtype=np.bool_)
+        told: Mask = NO
         for key in keys:
-            known = self.known(key)
-            if known is YES:
+            told = either(told, self.known(key))
+            if told is YES:
                 return None
-            told |= known
+        if not isinstance(told, np.ndarray):
+            return np.zeros(0, dtype=np.intp)
         return None if told.all() else np.flatnonzero(told)
 
 

@@ -15,15 +15,15 @@ from typing import cast
 import numpy as np
 
 from rules.almanac import Almanacs, Times
-from rules.columns import Columns, Unfit, all_of, inverted
-from rules.formulas import Step
+from rules.columns import Columns, Term, Unfit, all_of, cost, inverted
 from rules.instance import QUIET, Change, Instance, Phase, advance, cover_ms, go_blind, observe
-from rules.kleene import Mask, Rows, Truths, both, inverse, rows_of
+from rules.kleene import Mask, Rows, Truths, both, inverse, rows_of, spread
 from rules.local_time import LocalTimes
 from rules.rule import Condition, Rule, Truth
 from rules.series import Block, Series
 from rules.sky import Skies
 from rules.track import Subject
+from rules.tree import Node
 
 _NO_CHANGES: tuple[Change, ...] = ()
 
@@ -42,10 +42,12 @@ class Sweep:
         columns = Columns()
         conditions = [condition for condition in (rule.when, rule.unless, rule.clear) if condition]
         self._reads = frozenset().union(*(condition.fields for condition in conditions))
-        self._when = _step(columns, rule.when)
+        self._when = columns.step(_tree(rule.when))
         if rule.unless is not None:
-            self._when = all_of([self._when, inverted(_step(columns, rule.unless))])
-        self._clear = None if rule.clear is None else _step(columns, rule.clear)
+            excuse = _tree(rule.unless)
+            excused = Term(inverted(columns.step(excuse)), cost(excuse))
+            self._when = all_of([Term(self._when, 0), excused])
+        self._clear = None if rule.clear is None else columns.step(_tree(rule.clear))
 
     def story(self, subject: Subject, series: Series, until_ms: int) -> tuple[Change, ...]:
         """All changes up to `until_ms`, at or after the last sample."""
@@ -67,10 +69,10 @@ class Sweep:
         return None if self._clear is None else cast("Truths", self._clear(block))
 
 
-def _step(columns: Columns, condition: Condition) -> Step:
+def _tree(condition: Condition) -> Node:
     if condition.tree is None:
         raise Unfit("a condition that was not made of a text")
-    return columns.step(condition.tree)
+    return condition.tree
 
 
 class _Story:
@@ -86,6 +88,9 @@ class _Story:
         self._when = sweep.judgement(block)
         self._trues = rows_of(self._when.true, block.size)
         self._silences = _silences(self._rule, block.series.ts_ms, until_ms)
+        self._end_place = len(block.series.ts_ms)
+        self._silence = _first_from(self._silences, 0, self._end_place)
+        """The next one."""
         self._state: Instance = QUIET
         self._row = 0
         """The next sample to be judged."""
@@ -116,13 +121,16 @@ class _Story:
         return _first_from(rows, row, self._block.size)
 
     def _next_silence(self) -> int:
-        end = len(self._block.series.ts_ms)
-        return end if self._state.blind else _first_from(self._silences, self._place, end)
+        if self._state.blind:
+            return self._end_place
+        if self._silence < self._place:
+            self._silence = _first_from(self._silences, self._place, self._end_place)
+        return self._silence
 
     def _place_of(self, row: int) -> int:
         places = self._block.places
         if row >= self._block.size:
-            return len(self._block.series.ts_ms)
+            return self._end_place
         return row if places is None else int(places[row])
 
     def _observe(self, row: int) -> None:
@@ -155,7 +163,7 @@ class _Story:
         """
         state, rule, ts_ms = self._state, self._rule, self._block.ts_ms
         due_ms = state.mark_ms + max(0, rule.for_ms - state.held_ms)
-        due = int(np.searchsorted(ts_ms, due_ms))
+        due = int(ts_ms.searchsorted(due_ms))
         enough = row + rule.samples_min - state.samples - 1
         stop = min(_first_from(self._breaks, row, self._block.size), max(due, enough))
         if stop > row:
@@ -181,29 +189,41 @@ class _Story:
     @cached_property
     def _breaks(self) -> Rows:
         """Where what is pending does not just go on."""
-        far = np.diff(self._block.ts_ms, prepend=self._block.ts_ms[:1]) >= cover_ms(self._rule)
-        return np.flatnonzero(far | ~self._when.true)
+        ends = spread(~self._when.true, self._block.size)
+        ends[_gaps(self._block.ts_ms, cover_ms(self._rule)) + 1] = True
+        return np.flatnonzero(ends)
 
 
 def _silences(rule: Rule, ts_ms: Times, until_ms: int) -> Rows:
     """After which samples of the series nothing came for too long."""
     if rule.blind_after_ms is None:
         return np.zeros(0, dtype=np.intp)
-    silences = np.flatnonzero(ts_ms[1:] - ts_ms[:-1] >= rule.blind_after_ms)
+    silences = _gaps(ts_ms, rule.blind_after_ms)
     if until_ms - ts_ms[-1] < rule.blind_after_ms:
         return silences
     return np.append(silences, len(ts_ms) - 1)
 
 
+def _gaps(ts_ms: Times, length_ms: int) -> Rows:
+    """After which samples the next is so far. It is not, if four samples on is not: seen at once in
+    what reports several times as often.
+    """
+    marks = ts_ms[::4]
+    far = marks[1:] - marks[:-1] >= length_ms
+    if not far.any() and ts_ms[-1] - marks[-1] < length_ms:
+        return np.zeros(0, dtype=np.intp)
+    return np.flatnonzero(ts_ms[1:] - ts_ms[:-1] >= length_ms)
+
+
 def _first_from(rows: Rows, row: int, end: int) -> int:
     """The first of `rows` that is not before `row`."""
-    i = int(np.searchsorted(rows, row))
+    i = rows.searchsorted(row)
     return int(rows[i]) if i < len(rows) else end
 
 
 def _truth(column: Truths, row: int) -> Truth:
-    return bool(_at(column.true, row)) if _at(column.known, row) else None
+    return _at(column.true, row) if _at(column.known, row) else None
 
 
-def _at(mask: Mask, row: int) -> np.bool_:
-    return mask[row] if isinstance(mask, np.ndarray) else mask
+def _at(mask: Mask, row: int) -> bool:
+    return mask.item(row) if isinstance(mask, np.ndarray) else bool(mask)

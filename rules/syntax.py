@@ -46,8 +46,8 @@ def parse(scalar: Scalar) -> Syntax:
     return tree.children[0]
 
 
-def span(syntax: Syntax) -> Span:
-    return Span(syntax.meta.start_pos, syntax.meta.end_pos)
+def span(syntax: Syntax, let: str = "") -> Span:
+    return Span(syntax.meta.start_pos, syntax.meta.end_pos, let)
 
 
 def quantity(text: str) -> tuple[Fraction | None, str]:

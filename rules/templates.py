@@ -238,8 +238,7 @@ def _said(item: Input, filling: "_Filling") -> Scalar:
         return filling.given[item.name]
     if item.default is not None:
         return _Placed(item.default, filling)
-    name = filling.template.name
-    message = f"template {name} needs the input {item.name!r}: {item.doc}"
+    message = f"template {filling.template.name} needs the input {item.name!r}: {item.doc}"
     raise Refused(filling.name.finding(0, "E003", message, f"with: {{{item.name}: ...}}"))
 
 
@@ -317,19 +316,21 @@ class _Placed(Scalar):
     ) -> Finding:
         line, _ = self.at(offset)
         words = (_WORD.match(self.text, start) for start in (offset, *(span[0] for span in spans)))
-        given = self._filling.given
-        found = next((given[w.group()] for w in words if w and w.group() in given), None)
-        where = found or self._filling.name
+        given, name = self._filling.given, self._filling.name
+        where = next((given[w.group()] for w in words if w and w.group() in given), name)
         message = f"{message} (template {self._filling.template.name}, line {line})"
         return where.finding(0, code, message, hint, (0, len(where.text), ""))
+
+    def anchor(self, start: int, end: int) -> tuple[Scalar, str]:
+        found = self._filling.given.get(self.text[start:end], self._filling.name)
+        return found, self._filling.template.name
 
 
 class _Items(Sequence):
     """A list of a template with its inputs in place."""
 
     def __init__(self, like: YamlMapping, nodes: list[YamlNode]) -> None:
-        self._page = like.page
-        self._where = like.node
+        self._like = like
         self._items = nodes
 
     @property
@@ -337,8 +338,7 @@ class _Items(Sequence):
         return self._items
 
     def finding(self, code: str, message: str, hint: str = "") -> Finding:
-        mark = self._where.start_mark
-        return Finding(self._page.file, mark.line + 1, mark.column + 1, code, message, hint)
+        return self._like.finding(code, message, hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,10 +99,11 @@ Detail = Fraction | bool | str | tuple["Detail", ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters [start, end) of the expression's text."""
+    """Characters [start, end) of the expression's text, or of that of the `let` name."""
 
     start: int
     end: int
+    let: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,12 +105,17 @@ def _average(windows: _Windows) -> Column:
 
 
 def _extreme(pick: Any, neutral: float) -> Callable[[_Windows], Column]:
+    """In any order: a window is two runs of a power of two that overlap."""
+
     def reduce(windows: _Windows) -> Column:
-        counts = windows.counts
+        counts, runs, width = windows.counts, windows.values, 1
         result = np.full(len(counts), neutral)
-        for offset in range(int(counts.max(initial=0))):
-            rows = np.flatnonzero(counts > offset)
-            result[rows] = pick(result[rows], windows.values[windows.start[rows] + offset])
+        while width <= counts.max(initial=0):
+            rows = np.flatnonzero((counts >= width) & (counts < 2 * width))
+            start, end = windows.start[rows], windows.end[rows]
+            result[rows] = pick(runs[start], runs[end - width])
+            runs = pick(runs[:-width], runs[width:])
+            width *= 2
         return Amounts(result, _any(windows))
 
     return reduce

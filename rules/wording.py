@@ -12,14 +12,14 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from rules.fields import ATTRIBUTES, CATALOGUE
+from rules.fields import ATTRIBUTES, HEARD
 from rules.names import WEEKDAYS
 from rules.tree import Node, Op
 from rules.units import MILLISECOND, ONE, UNITS, WEEKDAY, Unit
 
 UNKNOWN = "unknown"
 _NAMES: Mapping[str, str] = MappingProxyType(
-    {key: item.name for kind in CATALOGUE.values() for key, item in kind.items()}
+    {key: item.name for kind in HEARD.values() for key, item in kind.items()}
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _STEPS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))

@@ -15,7 +15,7 @@ from gateway.plans import prepare
 from gateway.store import Store
 from simulators.recording import write_recording
 from simulators.truth import Label, write_labels
-from simulators.wire import Message, Voice, rfc3339
+from simulators.wire import Message, Said, Voice, rfc3339
 
 START_MS = 1_768_521_600_000
 MINUTE_MS = 60_000
@@ -47,7 +47,8 @@ def messages():
     voices = {n: Voice("z", "bin", f"bin-{n}", "", 1, 0, sim=False) for n in FILLS}
     for step in range(16):
         for n, voice in voices.items():
-            yield voice.say(at(step * 10) + n, at(step * 10), {"fill_pct": FILLS[n][step]})
+            said = Said(at(step * 10) + n, at(step * 10), {"fill_pct": FILLS[n][step]})
+            yield voice.say(said)
 
 
 @pytest.fixture
@@ -193,6 +194,13 @@ WRONG = {
         ["tune", "full_bin", "RULES", "--recording", "R", "--assets", "A", "--labels", "L",
          "--param", "high=10%"], "LOW..HIGH",
     ),
+    "clocks beside those of the gateway": (
+        ["backtest", "-c", "c", "--time-zone", "America/Chicago"], "--time-zone",
+    ),
+    "no such clocks": (
+        ["backtest", "RULES", "--recording", "R", "--assets", "A", "--time-zone", "Chicago"],
+        "America/Chicago",
+    ),
     "nothing to tune to": (
         ["tune", "full_bin", "RULES", "--recording", "R", "--assets", "A",
          "--param", "high=1%..9%"],
@@ -240,6 +248,57 @@ def test_for_people_it_is_a_table(place, data):
     assert code == 0
     assert "not_json 1" in text
     assert any(line.split()[:3] == ["false", "full_bin", NAMES[2]] for line in text.splitlines())
+
+
+# -- the clocks of the city ----------------------------------------------------------------------
+
+ZONES = {
+    "America/Chicago": ([NAMES[1], NAMES[2]], 1.0),
+    "Europe/Berlin": ([], 0.0),  # Friday there
+    None: ([], 0.0),
+}
+
+
+@pytest.fixture
+def thursdays(place):
+    """The rule, on Thursdays only; the recording begins on one at 18:00 in Chicago."""
+    path = place / "thursdays.yaml"
+    path.write_text(RULES.replace("fill >= high\n", "fill >= high and weekday() == thu\n"))
+    return path
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_rules_by_the_calendar_go_by_the_clocks_that_are_said(place, data, thursdays, zone):
+    """In backtest, diff, tune and explain; without any they are unknown, which is told."""
+    clocks = [] if zone is None else ["--time-zone", zone]
+    labels = ["--labels", place / "labels.csv"]
+    filed, recall = ZONES[zone]
+
+    _, told, said = rules("backtest", thursdays, *data, *clocks)
+    _, differ, _ = rules("diff", place / "rules.yaml", thursdays, *data, *clocks)
+    steps = ("--param", "high=70%..80%", "--steps", "2")
+    _, curve, _ = rules("tune", "full_bin", thursdays, *data, *labels, *clocks, *steps)
+    asked = ("full_bin", "--asset", NAMES[1], "--at", rfc3339(at(70)), "--rules", thursdays)
+    _, why, _ = rules("explain", *asked, *data, *clocks)
+
+    assert [filing["asset_id"] for filing in told["filings"]] == filed
+    assert ("--time-zone" in said) is (zone is None)
+    assert [one["asset_id"] for one in differ["removed"]] == [
+        name for name in (NAMES[1], NAMES[2]) if name not in filed
+    ]
+    assert {point["recall"] for point in curve["points"]} == {recall}
+    assert why["phase"] == ("firing" if filed else "ok")
+
+
+def test_an_asset_goes_by_its_own_clocks_first(place, data, thursdays):
+    """`--time-zone` is for those that name none."""
+    write_city(
+        place / "assets.geojson",
+        [a_bin(n) | ({"time_zone": "Europe/Berlin"} if n == 1 else {}) for n in FILLS],
+    )
+    _, told, _ = rules("backtest", thursdays, *data, "--time-zone", "America/Chicago")
+
+    assert [filing["asset_id"] for filing in told["filings"]] == [NAMES[2]]
 
 
 # -- the gateway's own store ----------------------------------------------------------------------
@@ -372,3 +431,67 @@ def test_a_folder_without_rules_is_told(place, data):
     code, _, said = rules("diff", empty, place / "rules.yaml", *data)
 
     assert (code, "no rule file" in said) == (2, True)
+
+
+# -- rules about a zone ---------------------------------------------------------------------------
+
+ZONE_RULES = """\
+apiVersion: sense311/v1
+sensor: bin
+owner: o
+rules:
+  - id: zone_full
+    title: "The bins of {zone.id} are full"
+    scope: zone
+    when: peers.count() >= 3 and peers.fraction(fill > 80%) >= 60%
+    for: 20min
+    clear: {when: peers.avg(fill) < 40%}
+    identity: [zone.id]
+    file: {service: BIN_FULL, description: "Most of the bins of {zone.id} are full"}
+"""
+
+
+@pytest.fixture
+def zoned(place):
+    """The three bins in one zone, labelled as full twice; they are it once."""
+    assets = [{**a_bin(n), "zone": "north"} for n in FILLS]
+    write_city(place / "assets.geojson", assets)
+    path = place / "zone.yaml"
+    path.write_text(ZONE_RULES)
+    truth = [
+        Label(at(60), at(110), "zone_full", "north", None, None),
+        Label(at(130), at(150), "zone_full", "north", None, None),
+    ]
+    write_labels(place / "labels.csv", truth)
+    return path
+
+
+def test_a_zone_is_backtested_and_reported_as_one_thing(place, data, zoned):
+    """Matched with labels by its name, drawn with the mean of what its assets said."""
+    page = place / "report.html"
+    labels = ("--labels", place / "labels.csv")
+    code, told, _ = rules("backtest", zoned, *data, *labels, "--html", page)
+
+    assert code == 0
+    (filing,) = told["filings"]
+    assert (filing["asset_id"], filing["verdict"]) == ("north", "right")
+    assert filing["fired_at"] == rfc3339(at(81))
+    assert [one["why"] for one in told["missed"]] == [
+        "the condition was never true while it lasted"
+    ]
+    text = page.read_text("utf-8")
+    assert text.count('type="application/json"') == 2
+    assert "fill_pct, mean of 3" in text
+
+
+def test_a_zone_is_compared_and_explained(place, data, zoned):
+    """By its name, or by one of its assets."""
+    other = place / "other.yaml"
+    other.write_text(ZONE_RULES.replace("60%", "70%"))
+    _, differ, _ = rules("diff", zoned, other, *data)
+    assert [one["asset_id"] for one in differ["removed"]] == ["north"]
+
+    for name in ("north", NAMES[2]):
+        asked = ("zone_full", "--asset", name, "--at", rfc3339(at(90)), "--rules", zoned)
+        code, why, _ = rules("explain", *asked, *data)
+        assert (code, why["phase"], why["subject"]) == (0, "firing", "zone:north:bin")

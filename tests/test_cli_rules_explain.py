@@ -15,7 +15,7 @@ from gateway.effects import Incoming, Settings
 from gateway.plans import prepare
 from gateway.store import Store
 from simulators.recording import write_recording
-from simulators.wire import Message, Voice, rfc3339
+from simulators.wire import Message, Said, Voice, rfc3339
 
 NIGHT_MS = 1_768_528_800_000  # 2026-01-15T20:00-06:00
 MINUTE_MS = 60_000
@@ -30,7 +30,7 @@ def messages():
             at_ms = NIGHT_MS + minute * MINUTE_MS
             dark = i == 0 and minute >= 15
             values = {"active_power_w": 0.0 if dark else 58.0, "dim_level_pct": 100.0}
-            yield voice.say(at_ms + i, at_ms, values)
+            yield voice.say(Said(at_ms + i, at_ms, values))
 
 
 @pytest.fixture
@@ -86,6 +86,29 @@ def test_a_recording_is_explained(files):
     assert (said["phase"], said["progress"]) == ("pending", "10min of 15min")
     assert said["clauses"]["when"]["parts"][2]["said"] == "0 W < 12 W"
     assert said["notes"] == []
+
+
+def test_each_clause_says_where_it_stands(files, tmp_path):
+    """For an editor: in the condition, and in the `let` behind a name."""
+    rules = tmp_path / "dark.yaml"
+    rules.write_text(
+        "apiVersion: sense311/v1\nsensor: streetlight\nrules:\n  - id: dark\n    title: dark\n"
+        "    let: {off: active_power < 1 W and dim_level > 5%}\n"
+        "    when: is_night()\n      and off\n"
+    )
+    _, said, _ = sense311("explain", "dark", "--asset", "L-1", "--at", AT, *files, "--rules", rules)
+    whole = said["clauses"]["when"]
+    clauses = [whole, *whole["parts"], *whole["parts"][1]["parts"]]
+    places = [(one["origin"]["text"], one["origin"]["line"], one["origin"]["column"])
+              for one in clauses]  # fmt: skip
+    assert places == [
+        ("is_night() and off", 7, 11),
+        ("is_night()", 7, 11),
+        ("off", 8, 11),
+        ("active_power < 1 W", 6, 16),
+        ("dim_level > 5%", 6, 39),
+    ]
+    assert whole["origin"]["file"] == str(rules)
 
 
 def test_people_read_lines_in_the_zone_in_which_they_asked(files):

@@ -119,6 +119,81 @@ def test_coverage_and_mutants_are_told(rule_file):
     assert any("70%" in one["what"] for one in result["mutants"]["survived"])
 
 
+def test_what_no_test_notices_is_shown_at_its_place(rule_file):
+    """As by check: the line, carets, what was changed, a test that would notice."""
+    path = rule_file(RULES)
+    _, out, err = told(path, "--coverage", "--mutate")
+    assert (
+        f"""\
+{path}:7:26: warning[mutant]: bin_full survives clear: 70% as 46.67%
+   7 |     clear: {{when: fill < 70%}}
+     |                          ^^^
+    = help: add a test with a value between 46.67% and 70%
+"""
+        in out
+    )
+    assert (
+        f"""\
+{path}:7:19: warning[coverage]: bin_full clear: never judged
+   7 |     clear: {{when: fill < 70%}}
+     |                   ^^^^^^^^^^
+    = help: add a test in which it fires
+"""
+        in out
+    )
+    assert err == ""
+
+
+def test_the_object_has_the_places_too(rule_file):
+    """For an editor."""
+    path = rule_file(RULES)
+    result = json.loads(told(path, "--coverage", "--mutate", "--json")[1])
+    place = {"file": str(path), "line": 7, "template": "", "template_line": 0}
+    (gap,) = result["coverage"]
+    assert gap == place | {
+        "rule": "bin_full",
+        "clause": "clear",
+        "missing": "never judged",
+        "help": "add a test in which it fires",
+        "column": 19,
+        "end_column": 29,
+        "text": "fill < 70%",
+    }
+    told_of = {one["what"]: one for one in result["mutants"]["survived"]}
+    assert told_of["clear: 70% as 105%"] == place | {
+        "rule": "bin_full",
+        "what": "clear: 70% as 105%",
+        "help": "add a test with a value between 70% and 105%",
+        "column": 26,
+        "end_column": 29,
+        "text": "70%",
+    }
+
+
+def test_junit_has_what_no_test_notices_among_its_properties(rule_file, tmp_path):
+    """Before the cases, where the format has them; none where nothing was asked."""
+    path = rule_file(RULES)
+    told(path, "--coverage", "--mutate", "--junit", tmp_path / "out.xml")
+    properties, case = ET.parse(tmp_path / "out.xml").getroot()
+    assert (properties.tag, case.tag) == ("properties", "testcase")
+    values = {(one.get("name"), one.get("value")) for one in properties}
+    gap = "bin_full clear: never judged; add a test in which it fires"
+    assert ("coverage", f"{path}:7:19: {gap}") in values
+    assert ("total", "clauses that no test decides: 1") in values
+    assert any(name == "mutant" and f"{path}:7:26: " in value for name, value in values)
+    told(path, "--junit", tmp_path / "out.xml")
+    assert [one.tag for one in ET.parse(tmp_path / "out.xml").getroot()] == ["testcase"]
+
+
+def test_on_a_terminal_the_mutants_are_counted_while_they_run(rule_file, monkeypatch):
+    """Elsewhere nothing stands on standard error."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, out, err = told(rule_file(RULES), "--mutate", "--json")
+    assert code == 0
+    assert "bin_full" in err
+    assert json.loads(out)["mutants"]["killed"] > 0
+
+
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path):
     """Two, not one."""
     assert told(tmp_path / "none.yaml")[0] == 2

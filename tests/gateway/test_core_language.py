@@ -15,6 +15,10 @@ rules:
     when: claims(lamp_failure)
     clear: {when: not claims(lamp_failure), for: 10min}
     identity: [asset.id]
+  - id: moved
+    title: "{asset.id} is not where it should be"
+    when: displacement > 50 m
+    identity: [asset.id]
   - id: thursday
     title: "{asset.id} burns on a Thursday evening"
     when: active_power > 5 W and weekday() == thu and local_hour() >= 20 h
@@ -49,6 +53,17 @@ def test_a_claim_fires_and_ends_with_the_reports_that_name_it():
     assert gate.phase("claimed", "SL-0") == "ok"
 
 
+def test_a_message_of_claims_alone_is_heard():
+    """Also one that names none, or others: it takes back what it does not name."""
+    for left in ([], ["gear_failure"]):
+        gate = gate_of(city_of())
+        for seq, (minute, faults) in enumerate([(5, ["lamp_failure"]), (10, left), (21, left)]):
+            gate.live(minute, sent("d0", body(at(minute), {}, seq, faults=faults)))
+            if minute == 5:
+                assert gate.phase("claimed", "SL-0") == "firing"
+        assert gate.phase("claimed", "SL-0") == "ok"
+
+
 def test_rules_go_by_the_clocks_of_the_city():
     """20:00 in Chicago on a Thursday; without a zone nothing is judged."""
     assert NIGHT_MS % 3_600_000 == 0
@@ -63,3 +78,22 @@ def test_rules_go_by_the_words_of_the_asset():
     gate = gate_of(city_of())
     report(gate, 1, 50, 1)
     assert gate.phase("on_c12", "SL-0") == "firing"
+
+
+def test_a_thing_that_says_where_it_is_can_be_out_of_place():
+    """Its distance from the place of its asset; one that does not say is nowhere else."""
+    city = city_of()
+    base = city.assets["SL-0"]
+    for north_deg, phase in ((0.0004, "ok"), (0.0005, "firing"), (None, "ok")):  # 44 m, 56 m
+        gate = gate_of(city)
+        loc = {} if north_deg is None else {"loc": [base.lat + north_deg, base.lon]}
+        report(gate, 1, 50, 1, **loc)
+        assert gate.phase("moved", "SL-0") == phase
+
+
+def test_no_device_may_say_how_far_it_is_itself():
+    """The gateway works it out."""
+    gate = gate_of(city_of())
+    message = body(at(1), {"displacement_m": 60}, 1)
+    gate.live(1, sent("d0", message))
+    assert gate.phase("moved", "SL-0") == "ok"

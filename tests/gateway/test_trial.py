@@ -168,3 +168,45 @@ def test_mutants_that_change_what_the_tests_ask_are_killed():
     assert "clear.for as 0" not in left
     assert "never blind" not in left
     assert any(what.startswith("when: 20% as") or "0.2 as" in what for what in left), left
+
+
+CLAIMED = """\
+apiVersion: sense311/v1
+sensor: streetlight
+rules:
+  - id: claimed
+    title: "{asset.id} says that its lamp failed"
+    when: claims(lamp_failure)
+    clear: {when: not claims(lamp_failure), for: 10min}
+    no_data: {hold: 4h}
+    identity: [asset.id]
+    file: {service: STREETLIGHT_OUT, description: "The lamp says so."}
+    tests:
+      - name: a claim fires, and ends when it is taken back
+        every: 5min
+        asset: {id: SL-1}
+        feed: {faults: "none x2, gear_failure + lamp_failure x4, gear_failure x4"}
+        expect:
+          - {at: +5min, state: ok}
+          - {at: +10min, state: firing}
+          - {at: +30min, state: clearing, filed: 1}
+          - {at: end, state: ok, incident: sensor_clear}
+      - name: other claims are no matter
+        feed: {faults: "gear_failure x5"}
+        expect: [{never: pending}, {never: firing}]
+"""
+
+
+def test_rules_hear_the_claims_of_a_test():
+    """As the contract's `faults` of a message."""
+    bundle, findings = load({"a.yaml": CLAIMED})
+    assert bundle is not None, findings
+    told = outcomes(bundle)
+    assert [list(outcome.failures) for outcome in told.values()] == [[], []]
+
+
+def test_a_claim_that_is_not_fed_fires_nothing():
+    """The tests see what the condition asks for."""
+    other, _ = load({"a.yaml": CLAIMED.replace("claims(lamp_failure)", "claims(low_power)")})
+    assert other is not None
+    assert any(outcome.failures for outcome in outcomes(other).values())

@@ -180,3 +180,45 @@ def test_the_first_test_of_a_file_lends_what_the_others_leave_out():
     assert bundle is not None, [str(finding) for finding in findings]
     (case,) = bundle.rules["bright"].cases
     assert case.stands[0].id == "SL-1"
+
+
+def test_a_device_may_claim_faults_in_its_samples():
+    """By name, several at once; none takes them back, `_` leaves the others to be sent."""
+    (_, case) = cases_of(
+        """\
+      - name: claims
+        feed: {faults: "none, lamp_failure x2, lamp_failure + gear_failure, _, reject"}
+        expect: [{never: firing}]
+"""
+    )
+    told = [(sample.faults, dict(sample.values)) for sample in case.samples()]
+    held = {"active_power_w": 58.0}
+    assert told == [
+        ((), held),
+        (("lamp_failure",), held),
+        (("lamp_failure",), held),
+        (("lamp_failure", "gear_failure"), held),
+    ]
+
+
+def test_claims_go_with_what_else_is_sent():
+    """A single claim is held, as any value; it makes no sample of its own."""
+    (_, case) = cases_of(
+        """\
+      - name: claims
+        feed: {active_power: "0W, _, 0W", faults: lamp_failure}
+        expect: [{never: firing}]
+"""
+    )
+    told = [(sample.faults, sample.values["active_power_w"]) for sample in case.samples()]
+    assert told == [(("lamp_failure",), 0.0)] * 2
+
+
+@pytest.mark.parametrize(
+    "faults", ["Lamp_failure x2", "lamp failure", "5 W", "none + a", "a + ", "a..b x3", "a" * 65]
+)
+def test_what_cannot_be_a_claim_is_refused_at_its_place(faults):
+    """The gateway refuses such a message, too."""
+    found = finding_of(FIRST.replace('active_power: "58W x2, 0W x3, _ x1"', f'faults: "{faults}"'))
+    assert (found.code, found.line, found.column) == ("E005", 14, 25)
+    assert "lamp_failure" in found.help

@@ -104,8 +104,13 @@ def repr_of(values):
 
 def test_a_window_holds_the_newest_512_samples_only():
     """As in the scalar code: what is older is forgotten, though the window reaches back to it."""
-    samples = [(DUSK_MS + 1_000 * i, {"active_power_w": i % 7 * 9.1}) for i in range(700)]
-    for text in ("avg(active_power) over 2h", "count(active_power > 5 W) over 2h"):
+    samples = [(DUSK_MS + 1_000 * i, {"active_power_w": i * i % 71 * 0.9}) for i in range(700)]
+    for text in (
+        "avg(active_power) over 2h",
+        "max(abs(active_power - 30 W)) over 2h",
+        "min(active_power) over 5min",
+        "count(active_power > 5 W) over 2h",
+    ):
         tree = tree_of(text)
         assert at_once(tree, LAMPS[0], samples) == one_by_one(tree, LAMPS[0], samples)
 

@@ -43,6 +43,27 @@ def test_no_edge_is_asked_about_that_no_sample_can_be_on():
     assert "when: `sun_elev() > 6 deg` with >=" not in names
 
 
+@pytest.mark.parametrize(
+    ("condition", "made", "not_made"),
+    [
+        ("(changes(lid_open) over 1h) > 3", "3 as 5", "3 as 4.5"),
+        ("(count(fill > 5%) over 1h) <= 1", "1 as 0", "1 as 0.6667"),
+        ("(changes(fill > 5%) over 1h) > 3", "`fill > 5%` with >=", "`fill > 5%` with <="),
+        ("(count(fill > 5%) over 1h) > 3", "`fill > 5%` with <=", "3 as 4.5"),
+        ("coalesce(fill, 90%) > 50%", "50% as 75%", "90% as 60%"),
+        ("coalesce(fill, 60%) > 50%", "60% as 40%", "60% as 90%"),
+        ("coalesce(fill, prev(fill), 90%) > 50%", "50% as 75%", "90% as 60%"),
+    ],
+)
+def test_what_no_sample_can_show_is_no_mutant(condition, made, not_made):
+    """An amount between two counts, a truth and its contrary that change together, a default on
+    the same side of its edge.
+    """
+    names = told([f"when: {condition}"])
+    assert f"when: {made}" in names
+    assert f"when: {not_made}" not in names
+
+
 def test_memories_of_all_conditions_are_laid_out_anew():
     """A mutant without its unless has fewer slots, and no condition shares one."""
     body = ["when: changed(fill) and prev(fill) > 5%", "unless: since(lid_open) < 5min"]

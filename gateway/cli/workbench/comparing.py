@@ -19,11 +19,13 @@ from gateway.cli.workbench.materials import (
     Place,
     Recording,
     Since,
+    TimeZone,
     Until,
     asked_well,
     bundle_of,
     gather,
     labels_of,
+    tell_clockless,
     told,
 )
 
@@ -61,6 +63,7 @@ def diff(
     labels: Labels = None,
     since: Since = None,
     until: Until = None,
+    time_zone: TimeZone = None,
     form: Annotated[Format, typer.Option("--format", help="For people.")] = Format.TEXT,
     *,
     exit_code: Annotated[
@@ -74,8 +77,9 @@ def diff(
 
     with asked_well(as_json=json):
         truth = labels_of(labels)
-        material = gather(Place(recording, assets or (), config, since, until))
+        material = gather(Place(recording, assets or (), config, since, until, time_zone))
         bundles = [_side(material, text) for text in (old, new)]
+        tell_clockless(material.city, bundles[1])
         results = backtests(material, bundles, "diff")
     (old_side, new_side) = zip(bundles, results, strict=True)
     found = difference(old_side, new_side)

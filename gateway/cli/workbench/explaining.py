@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.output import Code, Json, answer, fail, told_plainly
-from gateway.cli.workbench.materials import Assets, Config, Place, Recording, sources_of
+from gateway.cli.workbench.materials import (
+    Assets,
+    Config,
+    Place,
+    Recording,
+    TimeZone,
+    city_of,
+    sources_of,
+)
 
 if TYPE_CHECKING:
     from gateway.assets import City
@@ -51,11 +59,12 @@ def explain(
     assets: Assets = None,
     rules: _Rules = None,
     config: Config = None,
+    time_zone: TimeZone = None,
     *,
     json: Json = False,
 ) -> None:
     """Why a rule stood as it did: every clause with its values and margins, and what comes next."""
-    place = Place(recording, assets or (), config)
+    place = Place(recording, assets or (), config, time_zone=time_zone)
     found = _ask((rule, asset, at), place, rules or (), as_json=json)
     answer(found.as_dict(), found.lines(), as_json=json)
 
@@ -68,11 +77,12 @@ def why_not(
     assets: Assets = None,
     rules: _Rules = None,
     config: Config = None,
+    time_zone: TimeZone = None,
     *,
     json: Json = False,
 ) -> None:
     """Why a rule did not fire, or its request was not filed: first what stands in the way."""
-    place = Place(recording, assets or (), config)
+    place = Place(recording, assets or (), config, time_zone=time_zone)
     found = _ask((rule, asset, at), place, rules or (), as_json=json)
     answer(found.as_dict(), found.lines(blockers_first=True), as_json=json)
 
@@ -136,7 +146,7 @@ def _from_recording(
     assert place.recording is not None
     if not place.recording.is_file():
         raise ValueError(f"{place.recording}: no such recording")
-    inquiry = inquire(Question(*asked), *_world(place.assets, rules))
+    inquiry = inquire(Question(*asked), *_world(place, rules))
     sieve = _Sieve(inquiry, place.recording, since_ms=inquiry.at_ms - HISTORY_MS)
     written = _written(zone)
     found = inquiry.answer(sieve.messages(), written, Settings(allow_simulated=True))
@@ -147,12 +157,11 @@ def _from_recording(
     return found
 
 
-def _world(assets: Sequence[Path], rules: Sequence[Path]) -> "tuple[City, Bundle]":
-    from gateway.assets import read_assets
+def _world(place: Place, rules: Sequence[Path]) -> "tuple[City, Bundle]":
     from gateway.errors import ConfigError
     from rules.files import load, read_library
 
-    city, findings = read_assets(assets)
+    city, findings = city_of(place)
     bundle, faults = load(sources_of(rules) if rules else read_library())
     errors = [finding for finding in (*findings, *faults) if finding.code.startswith("E")]
     if bundle is None or errors:

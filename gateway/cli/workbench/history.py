@@ -21,11 +21,13 @@ from gateway.cli.workbench.materials import (
     Recording,
     Rules,
     Since,
+    TimeZone,
     Until,
     asked_well,
     bundle_of,
     gather,
     labels_of,
+    tell_clockless,
     told,
     write_page,
 )
@@ -50,6 +52,7 @@ def backtest(
     labels: Labels = None,
     since: Since = None,
     until: Until = None,
+    time_zone: TimeZone = None,
     param: Params = None,
     html: Html = None,
     min_precision: Annotated[
@@ -69,8 +72,9 @@ def backtest(
         truth = labels_of(labels)
         if not labels and not (min_precision is None and min_recall is None):
             raise ValueError("--min-precision and --min-recall need --labels")
-        material = gather(Place(recording, assets or (), config, since, until))
+        material = gather(Place(recording, assets or (), config, since, until, time_zone))
         bundle = bundle_of(material, rules or (), param or ())
+        tell_clockless(material.city, bundle)
         began_s = time.perf_counter()
         run = Backtest(material.city, bundle, material.settings)
         for received in told(material.messages(), "backtest"):

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from gateway.assets import circuit_id, zone_id
 from gateway.backtest import Filing, Result, own_delay_ms
 from gateway.requests import rfc3339
 from simulators.score import RADIUS_M, RuleScore, distance_m, score
@@ -100,7 +101,10 @@ def _judge(result: Result, rules: "Mapping[str, Rule]", labels: "Sequence[Label]
     verdicts = {filing.number: Verdict.RIGHT for filing in filings}
     verdicts |= {int(number): Verdict.FALSE for number in judged.false_requests}
     verdicts |= {int(number): Verdict.TWICE for number in judged.duplicate_requests}
-    missed = [Missed(x, _why_missed(result, x)) for x in _missed(judged.missed_labels, counted)]
+    missed = [
+        Missed(x, _why_missed(result, x, rules[x.rule]))
+        for x in _missed(judged.missed_labels, counted)
+    ]
     return Judgement(judged.scores, verdicts, missed, counted, len(labels) - len(counted))
 
 
@@ -161,17 +165,24 @@ def _same_thing(filing: Filing, label: "Label") -> bool:
 # -- why a label was missed -----------------------------------------------------------------------
 
 
-def _why_missed(result: Result, label: "Label") -> str:
-    keys = [(label.rule, subject) for subject in _subjects(result, label)]
+def _why_missed(result: Result, label: "Label", rule: "Rule") -> str:
+    keys = [(label.rule, subject) for subject in _subjects(result, label, rule)]
     return result.nearest(keys, label.start_ms, label.end_ms)
 
 
-def _subjects(result: Result, label: "Label") -> list[str]:
+def _subjects(result: Result, label: "Label", about: "Rule") -> list[str]:
     """Subjects of the rule that the label can mean."""
     if label.asset_id:
-        return [label.asset_id, f"circuit:{label.asset_id}"]
+        return [subject_of(about, label)]
     return [subject for rule, subject in result.stretches if rule == label.rule
             and _near(subject, label)]  # fmt: skip
+
+
+def subject_of(rule: "Rule", label: "Label") -> str:
+    """What the rule calls the thing that a label names."""
+    if rule.scope == "zone":
+        return zone_id(label.asset_id, rule.sensor)
+    return circuit_id(label.asset_id) if rule.scope == "circuit" else label.asset_id
 
 
 def _near(subject: str, label: "Label") -> bool:

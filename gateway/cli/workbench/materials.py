@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.output import Code, fail, told_plainly
+from gateway.cli.output import Code, fail, say, told_plainly
 
 if TYPE_CHECKING:
     from gateway.assets import City
     from gateway.effects import Settings
     from gateway.inquiry import Received
+    from rules.finding import Finding
     from rules.rule import Bundle
     from simulators.truth import Label
 
@@ -38,6 +39,14 @@ Config = Annotated[
     Path | None,
     typer.Option("-c", "--config", help="Use the store of this gateway instead.", metavar="FILE"),
 ]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        "--time-zone",
+        help="The clocks of a recording, as America/Chicago; with -c those of the city's profile.",
+        metavar="ZONE",
+    ),
+]
 Labels = Annotated[Path | None, typer.Option("--labels", help="What was wrong: labels.csv.")]
 Since = Annotated[str | None, typer.Option("--from", help="RFC 3339; earlier ones are left out.")]
 Until = Annotated[str | None, typer.Option("--to", help="RFC 3339; later ones are left out.")]
@@ -56,6 +65,8 @@ class Place:
     config: Path | None
     since: str | None = None
     until: str | None = None
+    time_zone: str | None = None
+    """Of assets that name none."""
 
     def check(self) -> None:
         """ValueError: not one source, or half of one."""
@@ -65,6 +76,8 @@ class Place:
             raise ValueError("--recording needs --assets FILE: who is who")
         if self.config is not None and self.assets:
             raise ValueError("--assets goes with --recording: -c CONFIG names its own")
+        if self.config is not None and self.time_zone is not None:
+            raise ValueError("--time-zone goes with --recording: the profile of -c CONFIG names it")
 
     def span_ms(self) -> tuple[int, int]:
         since_ms = 0 if self.since is None else _time_ms("--from", self.since)
@@ -85,6 +98,20 @@ class Material:
     """Rule files that are in force there: name -> text."""
     params: Mapping[str, str]
     disable: Sequence[str]
+
+
+def city_of(place: Place) -> "tuple[City, list[Finding]]":
+    """What stands there beside a recording, by its clocks. ValueError: there are no such clocks."""
+    from dataclasses import replace
+
+    from gateway.assets import read_assets
+    from rules.local_time import zone_of
+
+    zone = place.time_zone or ""
+    if zone_of(zone) is None and place.time_zone is not None:
+        raise ValueError(f"--time-zone {zone}: write a name such as America/Chicago")
+    city, findings = read_assets(place.assets)
+    return replace(city, time_zone=zone), findings
 
 
 def gather(place: Place) -> Material:
@@ -109,6 +136,24 @@ def bundle_of(material: Material, paths: Sequence[Path], params: Sequence[str] =
         return bundle
     left = {name: rule for name, rule in bundle.rules.items() if name not in material.disable}
     return replace(bundle, rules=left)
+
+
+def tell_clockless(city: "City", bundle: "Bundle") -> None:
+    """Rules by the calendar are unknown, and so silent, where there are no clocks: say so."""
+    from rules.tree import Op, uses
+
+    kinds = {a.kind for a in city.assets.values() if not city.time_zone_of(a)}
+    kinds |= set() if city.time_zone else {"road"}
+    trees = (
+        (rule.id, condition.tree)
+        for rule in bundle.rules.values()
+        if rule.sensor in kinds
+        for condition in (rule.when, rule.unless, rule.clear, rule.hit)
+        if condition is not None and condition.tree is not None
+    )
+    lost = {name: None for name, tree in trees if uses(tree, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE)}
+    if lost:
+        say(f"no clocks, so unknown: the calendar of {', '.join(lost)}; give --time-zone")
 
 
 def sources_of(paths: Sequence[Path]) -> dict[str, str]:
@@ -160,13 +205,12 @@ def _time_ms(option: str, text: str) -> int:
 
 
 def _of_recording(place: Place) -> Material:
-    from gateway.assets import read_assets
     from gateway.effects import Settings
     from gateway.errors import ConfigError
     from rules.files import read_library
 
     assert place.recording is not None
-    city, findings = read_assets(place.assets)
+    city, findings = city_of(place)
     if any(finding.code.startswith("E") for finding in findings):
         raise ConfigError(findings)
     path, span_ms = place.recording, place.span_ms()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from gateway.backtest import Filing, NearMiss, Result
 from gateway.charts import Band, Figure, Mark, timeline
-from gateway.cli.workbench.judgement import Judgement, Missed, Verdict
+from gateway.cli.workbench.judgement import Judgement, Missed, Verdict, subject_of
 from gateway.cli.workbench.materials import Material, told
 from gateway.report import CARDS_MAX, Card, Report, Section, Table, page
 from gateway.requests import duration, rfc3339
 from gateway.signals import Line, Signals, View
 
 if TYPE_CHECKING:
-    from rules.rule import Bundle, Rule
+    from rules.rule import Bundle
     from simulators.truth import Label
 
 PAD_MS_MIN, PAD_MS_MAX = 3 * 3_600_000, 24 * 3_600_000
@@ -147,7 +147,7 @@ class _Cards:
         else:
             label = one.label
             rule = self._bundle.rules[label.rule]
-            subject = _subject(rule, label)
+            subject = subject_of(rule, label)
             start_ms, end_ms = label.start_ms, label.end_ms or label.start_ms
             lat, lon = label.lat or 0.0, label.lon or 0.0
         pad_ms = min(PAD_MS_MAX, max(PAD_MS_MIN, 4 * rule.gap_ms_max))
@@ -258,10 +258,6 @@ def _spread(filings: Sequence[Filing], most: int) -> list[Filing]:
 def _touches(label: "Label", filing: Filing) -> bool:
     begun = label.start_ms <= filing.filed_ms
     return begun and (label.end_ms is None or label.end_ms >= filing.started_ms)
-
-
-def _subject(rule: "Rule", label: "Label") -> str:
-    return f"circuit:{label.asset_id}" if rule.scope == "circuit" else label.asset_id
 
 
 def _where(filing: Filing) -> str:

@@ -1,12 +1,12 @@
 """`sense311 rules test`: runs the tests that stand beside the rules.
 
 Exit code 1 when one fails, when there is none, or when the files have errors; 2 when a file cannot
-be read. With --coverage and --mutate it says what the tests would not notice.
+be read. With --coverage and --mutate it says what the tests would not notice, at its place.
 """
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +17,11 @@ import typer
 from gateway.cli.output import Code, Json, answer, fail, findings_answer, say
 
 if TYPE_CHECKING:
-    from gateway.mutants import Survivor
+    from gateway.coverage import Undecided
+    from gateway.mutants import Survivor, Tried
     from gateway.trial import Outcome
     from rules.case import Case
+    from rules.finding import Finding
     from rules.rule import Bundle
 
 Files = Annotated[
@@ -75,6 +77,34 @@ class _Told:
         }
 
 
+@dataclass(slots=True)
+class _Gaps:
+    """What the tests would not notice; None: not asked."""
+
+    undecided: "list[Undecided] | None" = None
+    survivors: "list[Survivor] | None" = None
+    killed: int = 0
+
+    def findings(self) -> "list[Finding]":
+        return [one.finding() for one in (*(self.undecided or ()), *(self.survivors or ()))]
+
+    def totals(self) -> Iterator[str]:
+        if self.undecided is not None:
+            yield f"clauses that no test decides: {len(self.undecided)}"
+        if self.survivors is not None:
+            total = self.killed + len(self.survivors)
+            yield f"{self.killed} of {total} mutants killed ({self.killed / max(total, 1):.0%})"
+
+    def as_dict(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.undecided is not None:
+            told["coverage"] = [gap.as_dict() for gap in self.undecided]
+        if self.survivors is not None:
+            survived = [survivor.as_dict() for survivor in self.survivors]
+            told["mutants"] = {"killed": self.killed, "survived": survived}
+        return told
+
+
 def run_tests(
     files: Files = None,
     keyword: Keyword = "",
@@ -123,7 +153,10 @@ def _once(wanted: _Wanted) -> Code:
             say(line)
         return Code.FINDINGS
     told_cases = list(_run(bundle, wanted.keyword))
-    return _report(bundle, told_cases, wanted)
+    good = bool(told_cases) and all(one.outcome.passed for one in told_cases)
+    gaps = _gaps(bundle, [one.case for one in told_cases], wanted) if good else _Gaps()
+    _report(bundle, told_cases, gaps, wanted, sources)
+    return Code.GOOD if good else Code.FINDINGS
 
 
 def _run(bundle: "Bundle", keyword: re.Pattern[str]) -> Iterator[_Told]:
@@ -138,41 +171,69 @@ def _run(bundle: "Bundle", keyword: re.Pattern[str]) -> Iterator[_Told]:
             yield _Told(outcome, time.perf_counter() - started)
 
 
-def _report(bundle: "Bundle", told: Sequence[_Told], wanted: _Wanted) -> Code:
-    failed = [one for one in told if not one.outcome.passed]
-    result: dict[str, Any] = {
-        "passed": len(told) - len(failed),
-        "failed": len(failed),
-        "cases": [one.as_dict() for one in told],
-    }
-    lines = [*_lines(told), *_summary(bundle, told, wanted)]
-    good = bool(told) and not failed
-    if wanted.coverage and good:
+def _gaps(bundle: "Bundle", cases: "Sequence[Case]", wanted: _Wanted) -> _Gaps:
+    gaps = _Gaps()
+    if wanted.coverage:
         from gateway.coverage import undecided
 
-        clauses = undecided(bundle, [one.case for one in told])
-        result["coverage"] = [clause.as_dict() for clause in clauses]
-        lines += [f"never decided: {clause}" for clause in clauses]
-        lines.append(f"{len(clauses)} clauses that no test decides")
-    if wanted.mutate and good:
-        killed, survivors = _mutated(bundle, [one.case for one in told])
-        result["mutants"] = {
-            "killed": killed,
-            "survived": [survivor.as_dict() for survivor in survivors],
-        }
-        lines += [f"survived: {survivor}" for survivor in survivors]
-        total = killed + len(survivors)
-        lines.append(f"{killed} of {total} mutants killed ({killed / max(total, 1):.0%})")
-    answer(result, lines, as_json=wanted.as_json)
+        gaps.undecided = undecided(bundle, cases)
+    if wanted.mutate:
+        from gateway.mutants import trial_by_mutants
+
+        rules = len({case.rule for case in cases})
+        killed, survivors = trial_by_mutants(bundle, cases, lambda trials: _shown(trials, rules))
+        gaps.killed, gaps.survivors = killed, survivors
+    return gaps
+
+
+def _shown(trials: "Iterator[Tried]", rules: int) -> "Iterator[Tried]":
+    """The same, with their progress on standard error where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from trials
+        return
+    columns = (
+        TextColumn("rules"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
+    seen: dict[str, None] = {}
+    survived = 0
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=rules)
+        for number, tried in enumerate(trials, start=1):
+            survived += tried.survivor is not None
+            seen[tried.rule] = None
+            text = f"{tried.rule}: {number} mutants, {survived} survived"
+            progress.update(task, description=text, completed=len(seen) - 1)
+            yield tried
+
+
+def _report(
+    bundle: "Bundle",
+    told: Sequence[_Told],
+    gaps: _Gaps,
+    wanted: _Wanted,
+    sources: Mapping[str, str],
+) -> None:
+    from rules.listing import lines
+
+    failed = sum(not one.outcome.passed for one in told)
+    result: dict[str, Any] = {
+        "passed": len(told) - failed,
+        "failed": failed,
+        "cases": [one.as_dict() for one in told],
+        **gaps.as_dict(),
+    }
+    told_lines = [*_lines(told), *_summary(bundle, told, wanted)]
+    told_lines += [*lines(gaps.findings(), sources), *gaps.totals()]
+    answer(result, told_lines, as_json=wanted.as_json)
     if wanted.junit is not None:
-        _write_junit(wanted.junit, told)
-    return Code.GOOD if good else Code.FINDINGS
-
-
-def _mutated(bundle: "Bundle", cases: "Sequence[Case]") -> "tuple[int, list[Survivor]]":
-    from gateway.mutants import trial_by_mutants
-
-    return trial_by_mutants(bundle, cases)
+        _write_junit(wanted.junit, told, gaps)
 
 
 def _lines(told: Sequence[_Told]) -> Iterator[str]:
@@ -201,11 +262,14 @@ def _summary(bundle: "Bundle", told: Sequence[_Told], wanted: _Wanted) -> Iterat
     yield f"{len(told) - failed} passed, {failed} failed in {seconds:.2f} s"
 
 
-def _write_junit(path: Path, told: Sequence[_Told]) -> None:
+def _write_junit(path: Path, told: Sequence[_Told], gaps: _Gaps) -> None:
     failed = sum(not one.outcome.passed for one in told)
     suite = ET.Element(
         "testsuite", name="sense311 rules", tests=str(len(told)), failures=str(failed)
     )
+    properties = list(_properties(gaps))
+    if properties:  # before all cases, says the format
+        ET.SubElement(suite, "properties").extend(properties)
     for one in told:
         case = ET.SubElement(
             suite,
@@ -219,6 +283,16 @@ def _write_junit(path: Path, told: Sequence[_Told]) -> None:
             element = ET.SubElement(case, "failure", message=message)
             element.text = "\n".join(one.outcome.timeline)
     ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _properties(gaps: _Gaps) -> Iterator[ET.Element]:
+    from rules.listing import plain
+
+    for line in gaps.totals():
+        yield ET.Element("property", name="total", value=line)
+    for found in gaps.findings():
+        value = plain(f"{found.file}:{found.line}:{found.column}: {found.message}; {found.help}")
+        yield ET.Element("property", name=found.code, value=value)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -24,11 +24,13 @@ from gateway.cli.workbench.materials import (
     Recording,
     Rules,
     Since,
+    TimeZone,
     Until,
     asked_well,
     bundle_of,
     gather,
     labels_of,
+    tell_clockless,
     told,
     write_page,
 )
@@ -92,6 +94,7 @@ def tune(
     labels: Labels = None,
     since: Since = None,
     until: Until = None,
+    time_zone: TimeZone = None,
     html: Html = None,
     *,
     json: Json = False,
@@ -104,7 +107,7 @@ def tune(
             raise ValueError("--labels FILE: without the truth there is nothing to tune to")
         truth = labels_of(labels)
         tried = read_range(param, steps)
-        material = gather(Place(recording, assets or (), config, since, until))
+        material = gather(Place(recording, assets or (), config, since, until, time_zone))
         began_s = time.perf_counter()
         curve = curve_of(material, rules or (), rule, tried, truth)
         seconds = time.perf_counter() - began_s
@@ -131,6 +134,7 @@ def curve_of(
     if rule not in base.rules or base.rules[rule].file is None:
         known = ", ".join(name for name, one in base.rules.items() if one.file)
         raise ValueError(f"no rule {rule!r} that files; there is: {known}")
+    tell_clockless(material.city, related(base, rule))
     now = present_value(base.rules[rule], tried)
     values = sorted({*tried.values, *([now] if now else [])})
     bundles = [
