@@ -37,6 +37,7 @@ check: setup
 bench: setup
 	$(BIN)/python tests/bench/run.py $(ARGS)
 	$(BIN)/python tests/bench/workbench.py
+	$(BIN)/python tests/bench/virtual_time.py
 
 # Guided fuzzing of rule files, for FUZZ_SECONDS; its tool is not among the project's own dependencies,
 # since it does not build everywhere.

@@ -1,9 +1,10 @@
 """Backtest: what a set of rules would have filed, had it been in force over some messages.
 
 Pure. Every message goes through the very core of the gateway, with its time of receipt for the
-clock and a tick for every minute, so that a backtest decides what the gateway would have decided;
-only the sending is left out. Keeps what was filed, the spans in which rules were pending and
-firing, and what nearly fired; never the messages, so that its memory does not grow with them.
+clock and a tick for every minute after what came with it, so that a backtest decides what the
+gateway would have decided; only the sending is left out. Keeps what was filed, the spans in which
+rules were pending and firing, and what nearly fired; never the messages, so that its memory does
+not grow with them.
 """
 
 import heapq
@@ -162,8 +163,8 @@ class Backtest:
         core = self._core or self._begin(at_ms)
         self._counts["messages"] += 1
         self._last_ms = at_ms
-        if at_ms - self._minute_ms >= TICK_MS:
-            self._pass_minutes(core, at_ms)
+        if at_ms - self._minute_ms > TICK_MS:
+            self._pass_minutes(core, at_ms - 1)
         self._note(core.process([received.message], at_ms))
 
     def finish(self) -> Result:
@@ -171,7 +172,10 @@ class Backtest:
         What would fire only then, by silence, is not counted: nobody knows what would have come.
         """
         end_ms = self._last_ms
-        settled_ms = 0 if self._core is None else self._settle(self._core, end_ms)
+        settled_ms = 0
+        if self._core is not None:
+            self._pass_minutes(self._core, end_ms)
+            settled_ms = self._settle(self._core, end_ms)
         filings = tuple(
             _filing(number, self._incidents[incident_id], *told)
             for number, (incident_id, told) in enumerate(self._rows.items(), start=1)
@@ -196,7 +200,7 @@ class Backtest:
     def _begin(self, now_ms: int) -> Core:
         """Nothing is remembered from before the first message."""
         self._first_ms = now_ms
-        self._minute_ms = now_ms - now_ms % TICK_MS
+        self._minute_ms = (now_ms - 1) // TICK_MS * TICK_MS
         city, bundle, settings = self._world
         settings = replace(settings, follow=False, start_ms=self._minute_ms)
         self._core = Core(city, bundle, settings, Saved("backtest"))

@@ -108,7 +108,7 @@ def _noting(name: str, condition: Condition, seen: _Seen) -> Condition:
             seen.setdefault(text, _Clause(name, part.node.span)).values.add(part.value)
         return root.value
 
-    return replace(condition, judge=judge)
+    return replace(condition, compiled=lambda: judge)
 
 
 def _clauses(root: Traced) -> Iterator[Traced]:

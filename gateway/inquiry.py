@@ -25,6 +25,7 @@ from rules.interpret import Tracer, traced
 from rules.rule import Bundle, Condition, Judge, Rule, Values
 from rules.rule import Scene as SceneProtocol
 from rules.scene import Scene
+from rules.track import ZONE
 from rules.tree import Op, walk
 from rules.wording import duration_text
 
@@ -121,7 +122,8 @@ def _subject(name: str, rule: Rule, city: City, bundle: Bundle) -> tuple[str, di
             raise Unanswerable(f"{rule.id} is about circuits, and {name!r} is none; {hint}")
         return circuit_id(str(circuit)), _on_circuit(city, str(circuit))
     if rule.scope == "zone":
-        zone = name if asset is None else asset.zone
+        bare = name.removeprefix(ZONE).removesuffix(f":{rule.sensor}")
+        zone = bare if asset is None else asset.zone
         inside = {a.id: a for a in city.assets.values() if (a.zone, a.kind) == (zone, rule.sensor)}
         if not inside:
             known = sorted({a.zone for a in city.assets.values() if a.kind == rule.sensor})
@@ -187,7 +189,7 @@ class _Recorder:
         self._unless = _tracer(rule.unless) if rule.unless is not None else None
         self._clear = _tracer(rule.clear) if rule.clear is not None else None
         self.judgement: Judgement | None = None
-        self.rule = replace(rule, when=replace(rule.when, judge=self.judge))
+        self.rule = replace(rule, when=replace(rule.when, compiled=lambda: self.judge))
         """The rule, looked into."""
 
     def judge(
@@ -238,7 +240,7 @@ class _Run:
             first_ms = received.at_ms if first_ms is None else first_ms
             if received.at_ms > at_ms:
                 break
-            self._pass_to(received.at_ms)
+            self._pass_to(received.at_ms - 1)
             self._note(self._running(received.at_ms).process([received.message], received.at_ms))
         if first_ms is None:
             who = ", ".join(sorted(self._inquiry.devices)[:5]) or "any vehicle"

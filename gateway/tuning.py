@@ -175,11 +175,11 @@ def _filed(
 
 def _due(book: Book, since_ms: int, until_ms: int) -> list[Step]:
     """The held incidents decided at the first minute after the last change that finds their wait
-    over: a minute begins before the samples that come with it.
+    over: a minute is told after the samples that come with it.
     """
     held = [one.due_ms for one in book.open_incidents() if one.state is State.HELD]
-    minutes = [ms + -ms % TICK_MS for ms in (max(due_ms, since_ms + 1) for due_ms in held)]
-    return [step for ms in sorted(minutes) if ms <= until_ms for step in book.due(ms)]
+    minutes = [ms + -ms % TICK_MS for ms in (max(due_ms, since_ms) for due_ms in held)]
+    return [step for ms in sorted(minutes) if ms < until_ms for step in book.due(ms)]
 
 
 def _note(filed: dict[int, tuple[Incident, int]], steps: Iterable[Step]) -> None:

@@ -27,8 +27,7 @@ from rules.origin import origins
 from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
 from rules.syntax import Refused
 from rules.template import template
-from rules.templates import settled
-from rules.tree import PEERS, Node, Op, canonical, uses, walk
+from rules.tree import PEERS, Node, Op, canonical, settled, uses, walk
 from rules.units import MILLISECOND
 
 SCOPES = ("asset", "circuit", "zone", "place")
@@ -52,7 +51,7 @@ _STATEFUL = (
     "for_ms", "clear_for_ms", "samples_min", "gap_ms_max", "blind_after_ms", "place",
 )  # fmt: skip
 _SAMPLES_MAX = 1000  # more reports than a `for` can sensibly ask for
-_DEFAULT = Rule("", "", "", "asset", Condition("", lambda _v, _a, _x, _s: None))
+_DEFAULT = Rule("", "", "", "asset", Condition("", lambda: lambda _v, _a, _x, _s: None))
 
 _T = TypeVar("_T")
 

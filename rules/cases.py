@@ -6,15 +6,14 @@ findings at their place, as in the rule itself. A test takes from the first test
 leaves out, and that one from the first test of its file: of feeds, the first value, held.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from rules import head as rule_head
 from rules import settings
-from rules.builder import Built
 from rules.case import Case, Feed, Mark, Series, Stand
 from rules.document import Mapping as YamlMapping
 from rules.document import Node as YamlNode
@@ -34,10 +33,11 @@ KEYS = (
 START_MS = 1_767_225_600_000
 """2026-01-01T00:00Z: where no test of the rule says when."""
 EVERY_MS = 300_000
-TESTS_MAX = 100
 SAMPLES_MAX = 20_000
 """Of one case, over all of its devices."""
 SPAN_MS_MAX = 60 * settings.DAY_MS
+MINUTES_MAX = 1_000_000
+"""Of one case, over all of its assets: what a second or two can play."""
 VEHICLES_MAX = 100
 
 _T = TypeVar("_T")
@@ -90,69 +90,26 @@ class _Test:
         return (self.own, self.first, *((example,) if example else ()))
 
 
-def cases(node: YamlNode, head: Head) -> tuple[tuple[Case, ...], list[Finding]]:
-    """The tests of one rule; none of them if there is a finding."""
-    findings: list[Finding] = []
-    try:
-        tests = _tests(node)
-    except Refused as refused:
-        return (), [refused.finding]
-    found = []
+def cases(
+    tests: Iterable[YamlMapping], first: YamlMapping, head: Head, findings: list[Finding]
+) -> Iterator[Case]:
+    """Tests of one rule, as far as they are sound; what is wrong with others. `first`: from which
+    they take what they leave out.
+    """
     names: set[str] = set()
     for own in tests:
-        test = _Test(head, own, tests[0], findings, head.names())
+        test = _Test(head, own, first, findings, head.names())
         case = test.attempt(partial(_case, test))
         if case is None:
             continue
         if case.name in names:
-            message = f"there is a test {case.name!r} already"
-            findings.append(own.finding("E004", message, "give it a name of its own"))
+            findings.append(twice(own, case.name))
         names.add(case.name)
-        found.append(case)
-    return (() if findings else tuple(found)), findings
+        yield case
 
 
-def add_tests(heads: Mapping[str, rule_head.Head], built: Mapping[str, Built]) -> list[Finding]:
-    """Give the rules that were built their tests; what is wrong with these."""
-    findings: list[Finding] = []
-    examples: dict[str, YamlMapping] = {}
-    for rule_id, head in heads.items():
-        node = head.body.get("tests")
-        if node is None:
-            continue
-        # The tests of a template speak of its own inputs: they neither lend nor borrow.
-        file = "" if head.use else head.body.page.file
-        found, faults = cases(node, _head(head, frozenset(heads), examples.get(file)))
-        findings += faults
-        if file and isinstance(node, Sequence) and node.items and not faults:
-            assert isinstance(node.items[0], YamlMapping)
-            examples.setdefault(file, node.items[0])
-        one = built[rule_id]
-        if one.rule is not None:
-            one.rule = replace(one.rule, cases=found)
-    return findings
-
-
-def _head(head: rule_head.Head, rules: frozenset[str], example: YamlMapping | None) -> Head:
-    kind = {"circuit": "streetlight", "place": "road"}.get(head.scope, head.sensor)
-
-    def names() -> Names:
-        own = head.names()
-        own.lets = head.use.lets if head.use else {}
-        return own
-
-    return Head(head.id, head.scope, kind, rules, names, example)
-
-
-def _tests(node: YamlNode) -> list[YamlMapping]:
-    if not isinstance(node, Sequence):
-        message = "tests must be a list: each starts with - name:"
-        if isinstance(node, Scalar):
-            raise Refused(node.finding(0, "E005", message))
-        raise Refused(node.finding("E005", message))
-    if len(node.items) > TESTS_MAX:
-        raise Refused(node.finding("E005", f"more than {TESTS_MAX} tests for one rule"))
-    return [settings.mapping(item, KEYS, "a test") for item in node.items]
+def twice(own: YamlMapping, name: str) -> Finding:
+    return own.finding("E004", f"there is a test {name!r} already", "give it a name of its own")
 
 
 def _case(test: _Test) -> Case:
@@ -187,19 +144,19 @@ def _with_expectations(test: _Test, case: Case) -> Case:
         raise Refused(test.own.entries["expect"][0].finding(0, "E005", message))
     about = About(case, test.head.rules, SPAN_MS_MAX, test.names)
     found = [test.attempt(partial(expectation, item, about)) for item in node.items]
-    return replace(case, expectations=tuple(one for one in found if one))
+    case = replace(case, expectations=tuple(one for one in found if one))
+    _check_length(test.own, case)
+    return case
 
 
 def _moment(node: YamlNode) -> int:
     scalar = settings.text(node, "start")
-    message = f"start must be a time with its zone, not `{scalar.text[:64]}`"
-    refused = Refused(scalar.finding(0, "E005", message, "such as 2026-01-15T20:00-06:00"))
-    try:
+    moment = None
+    with suppress(ValueError):
         moment = datetime.fromisoformat(scalar.text)
-    except ValueError:
-        raise refused from None
-    if moment.tzinfo is None or not 2015 <= moment.year < 2100:
-        raise refused
+    if moment is None or moment.tzinfo is None or not 2015 <= moment.year < 2100:
+        message = f"start must be a time with its zone, not `{scalar.text[:64]}`"
+        raise Refused(scalar.finding(0, "E005", message, "such as 2026-01-15T20:00-06:00"))
     return int(moment.timestamp() * 1000)
 
 
@@ -216,6 +173,15 @@ def _check_size(own: YamlMapping, case: Case) -> None:
     if case.end_ms - case.start_ms > SPAN_MS_MAX:
         message = "a test may run for 60 d of its own time"
         raise Refused(own.finding("E005", message, "fewer samples, or a shorter `every`"))
+
+
+def _check_length(own: YamlMapping, case: Case) -> None:
+    """Rules about silence or peers are judged on every asset in every minute of a test."""
+    minutes = len(case.stands) * (case.until_ms - case.start_ms) // 60_000
+    if minutes > MINUTES_MAX:
+        message = f"{len(case.stands)} assets for {minutes / len(case.stands) / 60:.0f} h"
+        hint = f"at most {MINUTES_MAX // 60} h over all assets: fewer of them, or a shorter test"
+        raise Refused(own.finding("E005", message, hint))
 
 
 # -- the city of a case ---------------------------------------------------------------------------

@@ -10,15 +10,18 @@ from types import MappingProxyType
 
 from rules.customs import CUSTOMS
 from rules.document import FINDINGS_MAX
-from rules.files import HIT, Loaded, context_of, loaded
+from rules.files import HIT, Loaded, loaded
 from rules.finding import Finding
 from rules.habits import HABITS
 from rules.lints import PROOFS
+from rules.names import Context
+from rules.proof import Logic
 from rules.rivals import rivals
 from rules.rule import Bundle
 from rules.suspect import Suspect
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_MEMBERS = Context("nothing", {}, has_attributes=False, has_history=False)
 
 
 def check(
@@ -36,13 +39,18 @@ def check(
 
 def _suspects(whole: Loaded) -> dict[str, Suspect]:
     suspects = {}
+    logics: dict[tuple[str, str], tuple[Logic, Logic]] = {}
     for rule_id, head in whole.heads.items():
         built = whole.built.get(rule_id)
         if built is None or built.rule is None:
             continue
-        context = context_of(head, whole.heads)
-        related = (built.absorbed_by, built.absorbs, built.used)
-        suspects[rule_id] = Suspect(built.rule, head, context, HIT, *related)
+        context, about = whole.contexts[rule_id], (head.scope, head.sensor)
+        if about not in logics:
+            inner = HIT if head.scope == "place" else context.members or _NO_MEMBERS
+            logics[about] = (Logic(context.ranges()), Logic(inner.ranges()))
+        logic, within = logics[about]
+        kin = (built.absorbed_by, built.absorbs)
+        suspects[rule_id] = Suspect(built.rule, head, context, logic, within, *kin, built.used)
     return suspects
 
 

@@ -83,8 +83,8 @@ def compiled(node: Node, first_slot: int = 0) -> tuple[Judge, int]:
 
 def condition_of(text: str, node: Node, first_slot: int) -> tuple[Condition, int]:
     """A condition and how many slots it takes from `first_slot` on."""
-    judge, slots = compiled(node, first_slot)
-    return Condition(text, judge, reads(node), node, first_slot), slots
+    made = Condition(text, lambda: compiled(node, first_slot)[0], reads(node), node, first_slot)
+    return made, len(slot_order(node))
 
 
 def slot_order(node: Node) -> list[Node]:

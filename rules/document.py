@@ -27,6 +27,8 @@ MESSAGE_MAX = 300  # characters
 WORD_MAX = 64  # characters of a word for which a neighbour is sought, and of a word quoted
 # The C parser is 15 times faster and says the same; where it is missing, the one in Python serves.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BYTE_ORDER_MARK = "\ufeff"
+_TAGGED = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _HINTS = (
     (
         "mapping values are not allowed",
@@ -63,31 +65,42 @@ class Page:
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text = text
+        self.skipped = int(text.startswith(_BYTE_ORDER_MARK))
+        """Characters that the parser does not count and nobody sees."""
         lengths = (len(line) + 1 for line in text.split("\n"))
         self._starts = [0, *accumulate(lengths)][:-1]
 
     def position(self, index: int) -> tuple[int, int]:
         """(line, column) of a character, both from 1."""
         line = bisect_right(self._starts, index)
-        return line, index - self._starts[line - 1] + 1
+        return line, index - self._starts[line - 1] + (0 if self.skipped and line == 1 else 1)
+
+    def place(self, index: int) -> tuple[str, int, int]:
+        """File, line and column of what the parser calls by this index. Its own lines are not those
+        of an editor.
+        """
+        return self.file, *self.position(index + self.skipped)
 
 
 class Scalar:
     """A text value and where each of its characters stands."""
 
-    def __init__(self, page: Page, node: yaml.ScalarNode) -> None:
-        self._page = page
-        self._node = node
-        self.text: str = node.value
+    def __init__(self, page: Page, text: str, span: tuple[int, int], style: str = "") -> None:
+        self.page = page
+        self.text = text
+        self.span = span
+        """Where it begins and ends in the file, with its quotes."""
+        self.style = style
+        """Its quote, | or >, or nothing."""
 
     @classmethod
     def of(cls, text: str, file: str = "expression") -> "Scalar":
         """A text that is in no YAML file."""
-        return cls(Page(file, text), _bare_node(text))
+        return cls(Page(file, text), text, (0, len(text)))
 
     @property
     def file(self) -> str:
-        return self._page.file
+        return self.page.file
 
     @property
     def line(self) -> int:
@@ -96,25 +109,15 @@ class Scalar:
     @cached_property
     def _indexes(self) -> list[int]:
         """The place in the file of each character: blanks may have been folded, quotes doubled."""
-        return positions(self._page.text, self.span[0], self.style, self.text)
+        return positions(self.page.text, self.span[0], self.style, self.text)
 
     @property
     def is_block(self) -> bool:
         """Written below its key, after | or >."""
-        return self._node.style in BLOCK_STYLES
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """Where it begins and ends in the text, with its quotes."""
-        return int(self._node.start_mark.index), int(self._node.end_mark.index)
-
-    @property
-    def style(self) -> str:
-        """Its quote, | or >, or nothing."""
-        return self._node.style or ""
+        return self.style in BLOCK_STYLES
 
     def at(self, offset: int) -> tuple[int, int]:
-        return self._page.position(self._indexes[min(offset, len(self.text))])
+        return self.page.position(self._indexes[min(offset, len(self.text))])
 
     def anchor(self, _start: int, _end: int) -> "tuple[Scalar, str]":
         """Where an author can mend these characters, and the template in which they stand."""
@@ -136,46 +139,39 @@ class Scalar:
         return Mark(min(columns), max(columns) + 1, note) if columns else None
 
 
-class Sequence:
-    def __init__(self, page: Page, node: yaml.SequenceNode) -> None:
-        self._page = page
-        self._node = node
+class _Collection:
+    """What lists and mappings have in common."""
 
-    @property
-    def span(self) -> tuple[int, int]:
-        return int(self._node.start_mark.index), int(self._node.end_mark.index)
-
-    @property
-    def is_flow(self) -> bool:
-        """Written in brackets."""
-        return bool(self._node.flow_style)
-
-    @property
-    def items(self) -> list["Node"]:
-        return [_wrap(self._page, item) for item in self._node.value]
+    page: Page
+    span: tuple[int, int]
 
     def finding(self, code: str, message: str, hint: str = "") -> Finding:
-        return _finding(self._page, self._node, code, message, hint)
+        place = (self.page.file, *self.page.position(self.span[0]))
+        return Finding(*place, code, _short(message), _short(hint))
 
 
 @dataclass(slots=True)
-class Mapping:
+class Sequence(_Collection):
+    page: Page
+    span: tuple[int, int]
+    is_flow: bool
+    """Written in brackets."""
+    items: list["Node"]
+
+
+@dataclass(slots=True)
+class Mapping(_Collection):
     """Keys in order; duplicates have been refused."""
 
     page: Page
-    node: yaml.MappingNode
+    span: tuple[int, int]
+    is_flow: bool
+    """Written in braces."""
     entries: dict[str, tuple[Scalar, "Node"]]
-
-    @property
-    def span(self) -> tuple[int, int]:
-        return int(self.node.start_mark.index), int(self.node.end_mark.index)
 
     def get(self, key: str) -> "Node | None":
         entry = self.entries.get(key)
         return entry[1] if entry else None
-
-    def finding(self, code: str, message: str, hint: str = "") -> Finding:
-        return _finding(self.page, self.node, code, message, hint)
 
     def unknown(self, known: Iterable[str], what: str) -> Iterator[Finding]:
         """A finding for each key that is not one of `known`."""
@@ -213,19 +209,18 @@ def read(file: str, text: str) -> tuple[Mapping | None, list[Finding]]:
         return None, [_strange(page, strange.start())]
     composer = _Composer(page)
     try:
-        node = composer.document()
+        top = composer.document()
     except yaml.YAMLError as error:
         return None, composer.findings or [_broken(page, error)]
-    if composer.findings:
-        return None, composer.findings
-    if not isinstance(node, yaml.MappingNode):
-        hint = "begin with `apiVersion: sense311/v1`"
-        message = "a rule file is a mapping: apiVersion, rules..."
-        mark = node.start_mark if node else None
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return None, [Finding(file, *place, "E001", message, hint)]
-    findings = list(_keys(page, node))
-    return (None if findings else _wrap_mapping(page, node)), findings
+    findings = composer.findings or composer.key_findings
+    if findings:
+        return None, findings
+    if isinstance(top, Mapping):
+        return top, []
+    hint = "begin with `apiVersion: sense311/v1`"
+    message = "a rule file is a mapping: apiVersion, rules..."
+    place = page.position(top.span[0]) if top else (1, 1)
+    return None, [Finding(file, *place, "E001", message, hint)]
 
 
 class _Composer:
@@ -233,39 +228,66 @@ class _Composer:
 
     def __init__(self, page: Page) -> None:
         self.findings: list[Finding] = []
+        self.key_findings: list[Finding] = []
+        """Told only of a file in which nothing else is wrong."""
         self._page = page
+        self._nodes = self._documents = 0
 
-    def document(self) -> yaml.Node | None:
+    def document(self) -> "Node | None":
         """The one document of a file; None when it is empty or refused before its end."""
-        open_: list[yaml.CollectionNode] = []
-        pending: list[list[yaml.Node]] = [[]]
-        documents = nodes = 0
+        opened: list[yaml.CollectionStartEvent] = []
+        children: list[list[Node]] = [[]]
         for event in yaml.parse(self._page.text, Loader=_LOADER):
-            documents += isinstance(event, yaml.DocumentStartEvent)
-            nodes += isinstance(event, yaml.NodeEvent)
-            if self._refuses(event, documents, nodes, len(open_)):
+            if self._refuses(event, len(opened)):
                 return None
             if isinstance(event, yaml.ScalarEvent):
-                pending[-1].append(_scalar(event))
+                children[-1].append(self._scalar(event))
             elif isinstance(event, yaml.CollectionStartEvent):
-                open_.append(_opened(event))
-                pending.append([])
+                opened.append(event)
+                children.append([])
             elif isinstance(event, yaml.CollectionEndEvent):
-                node, children = open_.pop(), pending.pop()
-                node.end_mark = event.end_mark
-                pairs = isinstance(node, yaml.MappingNode)
-                node.value = (
-                    list(zip(children[::2], children[1::2], strict=True)) if pairs else children
-                )
-                pending[-1].append(node)
-        return pending[0][0] if pending[0] else None
+                node = self._collection(opened.pop(), event, children.pop())
+                children[-1].append(node)
+        return children[0][0] if children[0] else None
 
-    def _refuses(self, event: yaml.Event, documents: int, nodes: int, depth: int) -> bool:
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        return Scalar(self._page, event.value, self._span(event, event), event.style or "")
+
+    def _collection(
+        self, start: yaml.CollectionStartEvent, end: yaml.Event, children: list["Node"]
+    ) -> "Node":
+        place = (self._page, self._span(start, end), bool(start.flow_style))
+        if isinstance(start, yaml.SequenceStartEvent):
+            return Sequence(*place, children)
+        return Mapping(*place, self._entries(children[::2], children[1::2]))
+
+    def _entries(
+        self, keys: list["Node"], values: list["Node"]
+    ) -> dict[str, tuple[Scalar, "Node"]]:
+        entries: dict[str, tuple[Scalar, Node]] = {}
+        for key, value in zip(keys, values, strict=True):
+            if not isinstance(key, Scalar):
+                hint = "a text that begins with { or [ needs quotes"
+                self.key_findings.append(key.finding("E001", "a key must be a word", hint))
+            elif key.text in entries:
+                first = entries[key.text][0].line
+                message = f"duplicate key {quoted(key.text)}: it is on line {first} already"
+                self.key_findings.append(key.finding(0, "E001", message, "keep one of the two"))
+            else:
+                entries[key.text] = (key, value)
+        return entries
+
+    def _refuses(self, event: yaml.Event, depth: int) -> bool:
         """Note what is not allowed; whether to stop reading."""
-        message, hint = _forbidden(event)
-        if documents > 1 and isinstance(event, yaml.DocumentStartEvent):
-            message, hint = "one document a file", "remove the line ---"
-        too_large = nodes > NODES_MAX
+        message = hint = ""
+        if isinstance(event, yaml.NodeEvent):
+            self._nodes += 1
+            message, hint = _forbidden(event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                message, hint = "one document a file", "remove the line ---"
+        too_large = self._nodes > NODES_MAX
         too_deep = depth >= DEPTH_MAX and isinstance(event, yaml.CollectionStartEvent)
         if too_large or too_deep:
             message = f"more than {NODES_MAX} values" if too_large else "nested too deep"
@@ -273,78 +295,26 @@ class _Composer:
         if message and len(self.findings) < FINDINGS_MAX:
             mark = event.start_mark
             assert mark is not None  # the parser sets it; its type allows for others
-            place = (self._page.file, mark.line + 1, mark.column + 1)
-            self.findings.append(Finding(*place, "E001", message, hint))
+            self.findings.append(Finding(*self._page.place(mark.index), "E001", message, hint))
         return too_large or too_deep or isinstance(event, yaml.AliasEvent)
 
-
-def _opened(event: yaml.CollectionStartEvent) -> yaml.CollectionNode:
-    is_map = isinstance(event, yaml.MappingStartEvent)
-    kind: Any = yaml.MappingNode if is_map else yaml.SequenceNode
-    node: yaml.CollectionNode = kind("", [], event.start_mark, event.end_mark, event.flow_style)
-    return node
-
-
-def _scalar(event: yaml.ScalarEvent) -> yaml.ScalarNode:
-    kind: Any = yaml.ScalarNode
-    node: yaml.ScalarNode = kind("", event.value, event.start_mark, event.end_mark, event.style)
-    return node
+    def _span(self, start: yaml.Event, end: yaml.Event) -> tuple[int, int]:
+        assert start.start_mark is not None
+        assert end.end_mark is not None
+        shift = self._page.skipped
+        return start.start_mark.index + shift, end.end_mark.index + shift
 
 
-def _forbidden(event: yaml.Event) -> tuple[str, str]:
+def _forbidden(event: yaml.NodeEvent) -> tuple[str, str]:
     """What YAML allows and rule files do not, and what to do instead."""
     once = "write it out, or use a param or a let; a text that begins with {} needs quotes"
     if isinstance(event, yaml.AliasEvent):
         return "aliases are not allowed", once.format("*")
-    if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+    if event.anchor is not None:
         return "anchors are not allowed", once.format("&")
-    if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
+    if isinstance(event, _TAGGED) and event.tag:
         return "tags are not allowed", "remove it; a text that begins with ! needs quotes"
     return "", ""
-
-
-def _keys(page: Page, node: yaml.Node) -> Iterator[Finding]:
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _keys(page, item)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            hint = "a text that begins with { or [ needs quotes"
-            yield _finding(page, key, "E001", "a key must be a word", hint)
-        elif key.value in seen:
-            first = seen[key.value]
-            message = f"duplicate key {quoted(key.value)}: it is on line {first} already"
-            yield _finding(page, key, "E001", message, "keep one of the two")
-        else:
-            seen[key.value] = key.start_mark.line + 1
-        yield from _keys(page, value)
-
-
-def _wrap(page: Page, node: yaml.Node) -> Node:
-    if isinstance(node, yaml.MappingNode):
-        return _wrap_mapping(page, node)
-    if isinstance(node, yaml.SequenceNode):
-        return Sequence(page, node)
-    assert isinstance(node, yaml.ScalarNode)
-    return Scalar(page, node)
-
-
-def _wrap_mapping(page: Page, node: yaml.MappingNode) -> Mapping:
-    entries = {
-        key.value: (Scalar(page, key), _wrap(page, value))
-        for key, value in node.value
-        if isinstance(key, yaml.ScalarNode)
-    }
-    return Mapping(page, node, entries)
-
-
-def _finding(page: Page, node: yaml.Node, code: str, message: str, hint: str) -> Finding:
-    mark = node.start_mark
-    place = (page.file, mark.line + 1, mark.column + 1)
-    return Finding(*place, code, _short(message), _short(hint))
 
 
 def _short(text: str) -> str:
@@ -361,16 +331,10 @@ def _broken(page: Page, error: yaml.YAMLError) -> Finding:
     elif error.context_mark and "expected ':'" in problem:
         mark = error.context_mark  # the line that is no key
     hint = next((hint for part, hint in _HINTS if part in problem), "see the line above it, too")
-    place = (page.file, mark.line + 1, mark.column + 1)
-    return Finding(*place, "E001", f"not YAML: {problem}", hint)
+    return Finding(*page.place(mark.index), "E001", f"not YAML: {problem}", hint)
 
 
 def _strange(page: Page, index: int) -> Finding:
     line, column = page.position(index)
     message = "not YAML: a character that text does not have"
     return Finding(page.file, line, column, "E001", message, "save the file as UTF-8 text")
-
-
-def _bare_node(text: str) -> yaml.ScalarNode:
-    mark = yaml.Mark("", 0, 0, 0, None, 0)
-    return yaml.ScalarNode("", text, mark, mark)

@@ -13,7 +13,8 @@ from rules.case import Case, Expectation
 from rules.document import Mapping as YamlMapping
 from rules.document import Node as YamlNode
 from rules.document import Scalar, Sequence
-from rules.feeds import Part, literal
+from rules.expression import constant
+from rules.feeds import Part
 from rules.functions import duration_ms
 from rules.names import Names
 from rules.stands import which
@@ -106,7 +107,7 @@ def _instant(scalar: Scalar, about: About) -> int:
 
 def _duration(part: Part, names: Names) -> int:
     try:
-        value = duration_ms(literal(part, names), "at")
+        value = duration_ms(constant(part, names), "at")
     except Fault:
         message = f"`at` is a time such as +25min, not `{part.text[:64]}`"
         raise Refused(part.finding(0, "E005", message)) from None

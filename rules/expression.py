@@ -7,6 +7,7 @@ text of a rule goes no further than this room.
 """
 
 import re
+from fractions import Fraction
 from functools import reduce
 
 from lark import Token, Tree
@@ -30,13 +31,16 @@ from rules.tree import (
     in_unit,
     number,
     uses,
+    walk,
 )
 from rules.units import ONE, PERCENT, TEXT, UNITS, WATT, Unit, find
 
 _PEERS = {op.value: op for op in PEERS if op is not Op.PEERS_ALL}
 _FUNCTIONS = (*functions.names(), "expected_power", "claims", *sorted(_PEERS))
 _CLAIM = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_ABOUT_SUBJECT = tuple(op for op in Op if op not in (Op.NUMBER, Op.TRUTH, Op.COMPARE))
+_AMOUNT = re.compile(r"(-?)([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z%][A-Za-z0-9/%]*)?")
+_NOTHING = Context("a setting", {}, has_attributes=False, has_history=False)
+_FIXED = (Op.NUMBER, Op.TRUTH, Op.COMPARE)
 
 
 def read(scalar: Scalar, context: Context, names: Names) -> Node:
@@ -57,11 +61,22 @@ def condition(scalar: Scalar, context: Context, names: Names) -> Node:
 
 def constant(scalar: Scalar, names: Names) -> Node:
     """A literal, or a computation with literals and params. Raises Refused."""
-    nothing = Context("a setting", {}, has_attributes=False, has_history=False)
-    tree = read(scalar, nothing, names)
+    if (plain := _plain(scalar.text)) is not None:
+        return plain
+    tree = read(scalar, _NOTHING, names)
     if not tree.is_constant:
         raise Refused(scalar.finding(0, "E005", f"`{scalar.text}` is not a constant"))
     return tree
+
+
+def _plain(text: str) -> Node | None:
+    """A number with its unit, which most settings and samples are: read without the grammar."""
+    found = _AMOUNT.fullmatch(text)
+    if found is None:
+        return None
+    sign, digits, symbol = found.groups()
+    unit = find(symbol) if symbol else ONE
+    return number(Fraction(sign + digits), unit, Span(0, len(text))) if unit else None
 
 
 class _Reader:
@@ -298,7 +313,7 @@ def _check_cost(tree: Node) -> None:
 def _check_open(pair: Node, context: Context) -> None:
     """Refuse a comparison whose outcome the ranges of its fields decide."""
     left, right = pair.args
-    if left.unit is None or not uses(pair, *_ABOUT_SUBJECT):
+    if left.unit is None or all(part.op in _FIXED for part in walk(pair)):
         return
     ranges = context.ranges()
     bounds = interval(left, ranges), interval(right, ranges)

@@ -20,8 +20,8 @@ from rules.finding import Finding
 from rules.names import Names
 from rules.settings import shown
 from rules.syntax import Refused
-from rules.tree import Node, Op, Span, in_unit, number
-from rules.units import ONE, UNITS, find
+from rules.tree import Node, Op, in_unit
+from rules.units import ONE, UNITS
 
 SAMPLES_MAX = 5000
 """Of one feed: a fortnight at five minutes."""
@@ -38,9 +38,8 @@ NO_CLAIM = "none"
 CLAIMS_MAX = 32
 """In one message, as in the contract."""
 
-_PLAIN = re.compile(r"(-?)([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z%][A-Za-z0-9/%]*)?")
 _CLAIM = re.compile(r"[a-z0-9_]{1,64}")
-_REPEAT = re.compile(r"\s+x\s*([0-9]{1,9})$")
+_REPEAT = re.compile(r"\s+x\s*([0-9]{1,64})$")
 
 
 class Part(Scalar):
@@ -153,7 +152,7 @@ def _exact(scalar: Scalar, field: Field, names: Names) -> Fraction:
         message = f"{field.name} is in {unit}, not in {node.unit}"
         raise Refused(scalar.finding(0, "E104", message))
     number = node.number if bare else in_unit(node, unit).number
-    if not field.low <= number <= field.high:
+    if not field.low <= float(number) <= field.high:
         message = f"{field.name} is from {field.low:g} to {field.high:g} {unit}"
         hint = "the gateway refuses such a sample: write `reject`"
         raise Refused(scalar.finding(0, "E005", message, hint))
@@ -164,15 +163,4 @@ def _constant(scalar: Scalar, field: Field, names: Names) -> Node:
     if not scalar.text:
         hint = 'write "58W x3, 0W x8"; _ is a missing sample'
         raise Refused(scalar.finding(0, "E005", f"a value of {field.name} is missing", hint))
-    return literal(scalar, names)
-
-
-def literal(scalar: Scalar, names: Names) -> Node:
-    """A constant. Plain numbers, which tests consist of, go without the grammar."""
-    plain = _PLAIN.fullmatch(scalar.text)
-    if plain is not None:
-        sign, digits, symbol = plain.groups()
-        unit = find(symbol) if symbol else ONE
-        if unit is not None:
-            return number(Fraction(sign + digits), unit, Span(0, len(scalar.text)))
     return constant(scalar, names)

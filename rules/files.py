@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from rules import settings
 from rules.builder import SCOPES, Built, build
-from rules.cases import add_tests
 from rules.document import Mapping as YamlMapping
 from rules.document import Scalar, Sequence, near, read
 from rules.expression import constant
@@ -28,12 +27,13 @@ from rules.names import Context, Names
 from rules.relations import related, relation_faults
 from rules.rule import Bundle
 from rules.settings import Param
+from rules.suites import add_tests
 from rules.syntax import Refused
 from rules.templates import Template, Use, expand, read_template, template_of
 
 API_VERSION = "sense311/v1"
 RULES_MAX = 100
-CONDITIONS_MAX = 8_000
+CONDITIONS_MAX = 12_000
 """Of one file: whatever is wrong with it is found in a tenth of a second."""
 OVERRIDES = "(override)"
 """The file that findings about overrides name."""
@@ -63,6 +63,7 @@ class Loaded(NamedTuple):
     bundle: Bundle | None
     findings: list[Finding]
     heads: Mapping[str, Head]
+    contexts: Mapping[str, Context]
     built: Mapping[str, Built]
 
 
@@ -92,16 +93,19 @@ def loaded(sources: Mapping[str, str], overrides: Mapping[str, str] = _NOTHING) 
         if top is not None and "template" not in top.entries
     ]
     heads = _heads([sheet for sheet in sheets if sheet], overrides, findings)
-    built = _built(heads, findings)
+    contexts = contexts_of(heads)
+    built = _built(heads, contexts, findings)
     findings += _unused(sheets, heads, built, overrides)
     findings += relation_faults(built, heads)
+    findings += add_tests(heads, built, broken=any(one.is_error for one in findings))
     findings = sorted(set(findings), key=lambda f: (f.file, f.line, f.column, f.code, f.message))
-    if any(finding.code.startswith("E") for finding in findings):
-        return Loaded(None, findings, heads, built)
+    if any(one.is_error for one in findings):
+        return Loaded(None, findings, heads, contexts, built)
     rules = {rule_id: related(rule_id, built) for rule_id in sorted(built)}
     used = {f"use {name}": templates[name].text for name in _used_templates(heads)}
     version = _version({**sources, **used}, overrides)
-    return Loaded(Bundle(MappingProxyType(rules), version), findings, heads, built)
+    bundle = Bundle(MappingProxyType(rules), version)
+    return Loaded(bundle, findings, heads, contexts, built)
 
 
 def read_library() -> dict[str, str]:
@@ -222,6 +226,7 @@ def _bodies(
             use = expand(item, sensor, templates) if "use" in item.entries else None
             body = use.body if use else item
             named = use.id if use else settings.required(item, "id", "a rule")
+            written += _conditions_length(body) if use else 0
             rule_id = settings.word(named, "the id of a rule")
             scope = body.get("scope")
             chosen = "asset" if scope is None else settings.choice(scope, SCOPES, "scope")
@@ -311,31 +316,42 @@ def _override_fault(message: str, hint: str = "") -> Finding:
     return Finding(OVERRIDES, 1, 1, "E006", message, hint)
 
 
-def _built(heads: Mapping[str, Head], findings: list[Finding]) -> dict[str, Built]:
+def _built(
+    heads: Mapping[str, Head], contexts: Mapping[str, Context], findings: list[Finding]
+) -> dict[str, Built]:
     built = {}
     for rule_id, head in heads.items():
-        built[rule_id] = build(head, context_of(head, heads), HIT)
+        built[rule_id] = build(head, contexts[rule_id], HIT)
         findings += built[rule_id].findings
-    findings += add_tests(heads, built)
     return built
 
 
 HIT = Context("a vehicle's reading", by_name("road"), has_attributes=False, has_history=False)
+PLACE = Context("a spot on the road", by_name("place"), has_attributes=False, has_history=False)
+_NO_RULES: frozenset[str] = frozenset()
 
 
-def context_of(head: Head, heads: Mapping[str, Head]) -> Context:
+def contexts_of(heads: Mapping[str, Head]) -> dict[str, Context]:
+    """What the conditions of each rule are about, by rule."""
+    ids: dict[tuple[str, str], set[str]] = {}
+    for head in heads.values():
+        ids.setdefault((head.scope, head.sensor), set()).add(head.id)
+    groups = {group: frozenset(some) for group, some in ids.items()}
+    return {head.id: _context(head, groups) for head in heads.values()}
+
+
+def _context(head: Head, rules: Mapping[tuple[str, str], frozenset[str]]) -> Context:
+    """`rules`: ids by scope and sensor."""
     if head.scope == "place":
-        return Context(
-            "a spot on the road", by_name("place"), has_attributes=False, has_history=False
-        )
-    phases = _rules_on(heads, head.scope, head.sensor) - {head.id}
+        return PLACE
+    phases = rules[head.scope, head.sensor] - {head.id}
     if head.scope == "circuit":
-        lamps = _asset_context("streetlight", _rules_on(heads, "asset", "streetlight"))
+        lamps = _asset_context("streetlight", rules.get(("asset", "streetlight"), _NO_RULES))
         return Context(
             "a circuit", by_name("cabinet"), has_attributes=False, phases=phases, members=lamps
         )
     if head.scope == "zone":
-        members = _asset_context(head.sensor, _rules_on(heads, "asset", head.sensor))
+        members = _asset_context(head.sensor, rules.get(("asset", head.sensor), _NO_RULES))
         return Context(
             "a zone", {}, has_attributes=False, has_history=False, phases=phases, members=members
         )
@@ -345,10 +361,6 @@ def context_of(head: Head, heads: Mapping[str, Head]) -> Context:
 def _asset_context(sensor: str, phases: frozenset[str]) -> Context:
     is_lamp = sensor == "streetlight"
     return Context(_ABOUT[sensor], by_name(sensor), is_lamp=is_lamp, phases=phases)
-
-
-def _rules_on(heads: Mapping[str, Head], scope: str, sensor: str) -> frozenset[str]:
-    return frozenset(h.id for h in heads.values() if (h.scope, h.sensor) == (scope, sensor))
 
 
 # -- between rules --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Linear inequalities over exact numbers: can they all hold at once, and with which values?
+"""Linear inequalities over whole numbers: can they all hold at once, and with which values?
 
 Fourier and Motzkin's elimination, for the handful of inequalities of a rule's conditions. Exact: it
 never calls possible what is not, nor the reverse; beyond its size limit it says that it does not
@@ -7,7 +7,7 @@ know. Knows nothing of rules: a variable is a text.
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from math import floor
+from math import floor, gcd, lcm
 from typing import NamedTuple
 
 SIZE_MAX = 120  # inequalities at any time of the elimination; a rule has ten
@@ -18,43 +18,60 @@ class TooLarge(Exception):  # noqa: N818 - a limit, not a fault
 
 
 class Inequality(NamedTuple):
-    """sum(factor * variable) + constant < 0, or <= 0."""
+    """sum(factor * variable) + constant < 0, or <= 0. In whole numbers, for speed."""
 
-    terms: Mapping[str, Fraction]
-    constant: Fraction
+    terms: Mapping[str, int]
+    constant: int
     strict: bool
 
 
 Values = dict[str, Fraction]
+_Step = tuple[str, list[Inequality]]
+"""A variable, and the inequalities in which it stood when it was eliminated."""
+
+
+def inequality(terms: Mapping[str, Fraction], constant: Fraction, *, strict: bool) -> Inequality:
+    """The same in whole numbers."""
+    scale = lcm(constant.denominator, *(factor.denominator for factor in terms.values()))
+    whole = {name: _times(factor, scale) for name, factor in terms.items() if factor}
+    return Inequality(whole, _times(constant, scale), strict)
+
+
+def is_solvable(inequalities: Iterable[Inequality]) -> bool:
+    """Whether there are values for which all hold. Raises TooLarge."""
+    return _eliminated(inequalities) is not None
 
 
 def solution(inequalities: Iterable[Inequality]) -> Values | None:
     """Values for which all hold; None when there are none. Raises TooLarge."""
-    open_ = list(inequalities)
-    joint = {name for one in open_ if len(one.terms) > 1 for name in one.terms}
+    steps = _eliminated(inequalities)
+    if steps is None:
+        return None
     values: Values = {}
-    for name in sorted({name for one in open_ for name in one.terms} - joint):
-        low, high = _limits(name, [one for one in open_ if name in one.terms], values)
-        if _are_crossed(low, high):
+    for name, touching in reversed(steps):
+        values[name] = _between(*_limits(name, touching, values))
+    return dict(sorted(values.items()))
+
+
+def _eliminated(inequalities: Iterable[Inequality]) -> list[_Step] | None:
+    """All variables, those first that stand by themselves; None when there is no solution."""
+    open_ = list(inequalities)
+    if not all(one.terms or _holds(one) for one in open_):
+        return None
+    joint = {name for one in open_ if len(one.terms) > 1 for name in one.terms}
+    alone = {name for one in open_ for name in one.terms} - joint
+    steps: list[_Step] = []
+    for name in (*sorted(alone), *sorted(joint)):
+        touching = [one for one in open_ if name in one.terms]
+        left = _without(name, touching)
+        if not all(one.terms or _holds(one) for one in left):
             return None
-        values[name] = _between(low, high)
-    return _eliminated([one for one in open_ if not values.keys() & one.terms], joint, values)
-
-
-def _eliminated(open_: list[Inequality], names: Iterable[str], values: Values) -> Values | None:
-    """With values for the variables that stand together in some inequality."""
-    steps: list[tuple[str, list[Inequality]]] = []
-    for name in sorted(names):
-        touching = [one for one in open_ if one.terms.get(name)]
-        open_ = [one for one in open_ if not one.terms.get(name)] + _without(name, touching)
+        open_ = [one for one in open_ if name not in one.terms]
+        open_ += [one for one in left if one.terms]
         steps.append((name, touching))
         if len(open_) > SIZE_MAX:
             raise TooLarge
-    if not all(_holds(one) for one in open_):
-        return None
-    for name, touching in reversed(steps):
-        values[name] = _between(*_limits(name, touching, values))
-    return values
+    return steps
 
 
 def _without(name: str, touching: Sequence[Inequality]) -> list[Inequality]:
@@ -66,13 +83,21 @@ def _without(name: str, touching: Sequence[Inequality]) -> list[Inequality]:
 
 def _joined(name: str, low: Inequality, high: Inequality) -> Inequality:
     a, b = high.terms[name], -low.terms[name]
-    names = {*low.terms, *high.terms} - {name}
-    terms = {key: low.terms.get(key, 0) * a + high.terms.get(key, 0) * b for key in names}
-    return Inequality(
-        {key: factor for key, factor in terms.items() if factor},
-        low.constant * a + high.constant * b,
-        low.strict or high.strict,
-    )
+    terms = {key: factor * a for key, factor in low.terms.items() if key != name}
+    for key, factor in high.terms.items():
+        if key != name:
+            terms[key] = terms.get(key, 0) + factor * b
+    constant = low.constant * a + high.constant * b
+    if not terms:
+        return Inequality(terms, constant, low.strict or high.strict)
+    shared = gcd(constant, *terms.values()) or 1
+    reduced = {key: factor // shared for key, factor in terms.items() if factor}
+    return Inequality(reduced, constant // shared, low.strict or high.strict)
+
+
+def _times(value: Fraction, scale: int) -> int:
+    """`scale` is a multiple of the denominator."""
+    return value.numerator * (scale // value.denominator)
 
 
 def _holds(one: Inequality) -> bool:
@@ -91,7 +116,7 @@ def _limits(
     lows: list[_Limit] = []
     highs: list[_Limit] = []
     for one in touching:
-        others = one.constant
+        others = Fraction(one.constant)
         for key, factor in one.terms.items():
             if key != name:
                 others += factor * values[key]
@@ -100,12 +125,6 @@ def _limits(
     low = max(lows, key=lambda limit: (limit.value, limit.strict), default=None)
     high = min(highs, key=lambda limit: (limit.value, not limit.strict), default=None)
     return low, high
-
-
-def _are_crossed(low: _Limit | None, high: _Limit | None) -> bool:
-    if low is None or high is None:
-        return False
-    return low.value > high.value or (low.value == high.value and (low.strict or high.strict))
 
 
 def _between(low: _Limit | None, high: _Limit | None) -> Fraction:

@@ -112,12 +112,12 @@ def judge(
     """`when and not unless`, and `clear` where it may matter: what is pending may turn out to have
     fired before. Conditions with a memory are folded on every sample, needed or not.
     """
-    when: Truth = watch.when.judge(values, attributes, scene, memory)
+    when: Truth = watch.when(values, attributes, scene, memory)
     if watch.unless is not None and (when is not False or watch.slotted):
-        unless = watch.unless.judge(values, attributes, scene, memory)
+        unless = watch.unless(values, attributes, scene, memory)
         if when is not False:
             when = False if unless is True else None if unless is None else when
     clear: Truth = None
     if watch.clear is not None and (watch.slotted or state.phase is not Phase.OK):
-        clear = watch.clear.judge(values, attributes, scene, memory)
+        clear = watch.clear(values, attributes, scene, memory)
     return when, clear

@@ -119,7 +119,7 @@ def _entry(key: Scalar | None, value: YamlNode, inside: str) -> _Entry:
         items = [_entry(None, item, what) for item in value.items]
         return _Entry(name, start, value.span[1], items, False, what, inside, not value.is_flow)
     entries = [_entry(*pair, what) for pair in value.entries.values()]
-    block = not value.node.flow_style
+    block = not value.is_flow
     return _Entry(name, start, value.span[1], entries, True, what, inside, block)
 
 

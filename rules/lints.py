@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 from rules.finding import Finding
-from rules.proof import Example, Wanted, implies, together, variables
+from rules.proof import Example, Logic, Wanted, variables
 from rules.suspect import Asked, Part, Ranges, Suspect, is_measured
 from rules.tree import Node, Op, uses, walk
 from rules.units import ONE, PERCENT
@@ -52,12 +52,12 @@ def overlap(suspect: Suspect) -> Iterator[Finding]:
         clears = variables(term)
         if not clears or not clears <= fires or not _are_free(clears):
             continue
-        found = together([*suspect.firing, Wanted(term)], suspect.ranges)
-        if found.example is None:
+        example = suspect.logic.example(*suspect.firing, Wanted(term))
+        if example is None:
             continue
         certain = _are_free(fires)
         message = f"{'both' if certain else 'both may'} hold: clear.when and when, "
-        message += f"for instance with {_told(found.example, clears, suspect.ranges)}"
+        message += f"for instance with {_told(example, clears, suspect.ranges)}"
         hint = "clear must be false wherever when is true: leave a gap between the two"
         yield suspect.within(clear, "E114" if certain else "W107", message, hint, term)
 
@@ -68,13 +68,13 @@ def covered(suspect: Suspect) -> Iterator[Finding]:
     if unless is None:
         return
     when = Wanted(suspect.asked["when"].tree)
-    if together([when], suspect.ranges).possible is not True:
+    if suspect.logic.possible(when) is not True:
         return
-    if together(suspect.firing, suspect.ranges).possible is False:
+    if suspect.logic.possible(*suspect.firing) is False:
         message = "can never fire: unless holds whenever when does"
         hint = "unless must leave something of when"
         yield suspect.within(unless, "E115", message, hint, unless.tree)
-    elif together([when, Wanted(unless.tree)], suspect.ranges).possible is False:
+    elif suspect.logic.possible(when, Wanted(unless.tree)) is False:
         message = "unless never holds when when does: it changes nothing"
         yield suspect.within(unless, "W108", message, "remove it, or mend it", unless.tree)
 
@@ -82,7 +82,7 @@ def covered(suspect: Suspect) -> Iterator[Finding]:
 def endless(suspect: Suspect) -> Iterator[Finding]:
     """E116: what made it fire is for ever, and forbids `clear`."""
     clear = suspect.asked.get("clear")
-    if clear is None or together([Wanted(clear.tree)], suspect.ranges).possible is False:
+    if clear is None or suspect.logic.possible(Wanted(clear.tree)) is False:
         return
     when = suspect.asked["when"].tree
     terms = when.args if when.op is Op.AND else (when,)
@@ -91,7 +91,7 @@ def endless(suspect: Suspect) -> Iterator[Finding]:
         for term in terms
         if (found := variables(term)) and all(one.op is Op.ATTRIBUTE for one in found)
     ]
-    if lasting and together([*lasting, Wanted(clear.tree)], suspect.ranges).possible is False:
+    if lasting and suspect.logic.possible(*lasting, Wanted(clear.tree)) is False:
         message = "can never clear: when asks of the asset what clear excludes"
         hint = "attributes of an asset do not change while a fault lasts"
         yield suspect.within(clear, "E116", message, hint, clear.tree)
@@ -124,7 +124,7 @@ def dead_band(suspect: Suspect) -> Iterator[Finding]:
         message = "no dead band: without clear it ends as soon as when is false, and noise flaps"
         hint = f"add clear: {{when: {_beyond(asked, limit)}}}, or clear: {{for: 10min}}"
         yield suspect.at(suspect.key("when"), "W106", message, hint)
-    elif _is_complement(asked.tree, clear.tree, suspect.ranges):
+    elif _is_complement(asked.tree, clear.tree, suspect.logic):
         message = "no dead band: clear.when is just `not` when, and noise flaps"
         hint = f"write {_beyond(asked, limit)}, or add for: 10min"
         yield suspect.within(clear, "W106", message, hint, clear.tree)
@@ -141,65 +141,64 @@ _TERMS_MAX = 12  # of one junction; more are not compared with each other
 # -- asking the proofs ----------------------------------------------------------------------------
 
 
-def _is_impossible(node: Node, ranges: Ranges) -> bool:
-    return together([Wanted(node)], ranges).possible is False
+def _is_impossible(node: Node, logic: Logic) -> bool:
+    return logic.possible(Wanted(node)) is False
 
 
-def _is_certain(node: Node, ranges: Ranges) -> bool:
-    return together([Wanted(node, truth=False)], ranges).possible is False
+def _is_certain(node: Node, logic: Logic) -> bool:
+    return logic.possible(Wanted(node, truth=False)) is False
 
 
-def _excludes(first: Node, second: Node, ranges: Ranges) -> bool:
-    return together([Wanted(first), Wanted(second)], ranges).possible is False
+def _excludes(first: Node, second: Node, logic: Logic) -> bool:
+    return logic.possible(Wanted(first), Wanted(second)) is False
 
 
-def _is_complement(when: Node, clear: Node, ranges: Ranges) -> bool:
-    sides = together([Wanted(when), Wanted(clear)], ranges)
-    return sides.possible is False and implies([Wanted(when, truth=False)], Wanted(clear), ranges)
+def _is_complement(when: Node, clear: Node, logic: Logic) -> bool:
+    return _excludes(when, clear, logic) and _covers(when, clear, logic)
 
 
-def _covers(first: Node, second: Node, ranges: Ranges) -> bool:
-    return implies([Wanted(first, truth=False)], Wanted(second), ranges)
+def _covers(first: Node, second: Node, logic: Logic) -> bool:
+    return logic.implies([Wanted(first, truth=False)], Wanted(second))
 
 
-def _smallest(asked: Asked, op: Op, holds: Callable[[Node, Ranges], bool]) -> Iterator[Part]:
+def _smallest(asked: Asked, op: Op, holds: Callable[[Node, Logic], bool]) -> Iterator[Part]:
     """Junctions for which it holds, though for none of their terms; and a whole condition, if the
     reason is hidden in its let names.
     """
-    whole = holds(asked.tree, asked.ranges)
+    whole = holds(asked.tree, asked.logic)
     found = False
     for part in asked.parts:
         node = part.node
-        if node.op is not op or not (whole or holds(node, part.ranges)):
+        if node.op is not op or not (whole or holds(node, part.logic)):
             continue
-        if holds(node, part.ranges) and not any(holds(arg, part.ranges) for arg in node.args):
+        if holds(node, part.logic) and not any(holds(arg, part.logic) for arg in node.args):
             found = True
             yield part
     if whole and not found:
-        yield Part(asked.tree, asked.ranges)
+        yield Part(asked.tree, asked.logic)
 
 
-def _pair(part: Part, holds: Callable[[Node, Node, Ranges], bool]) -> tuple[Node, Node]:
+def _pair(part: Part, holds: Callable[[Node, Node, Logic], bool]) -> tuple[Node, Node]:
     """The two terms that are to blame; the first and the last if it takes more."""
     terms = part.node.args if part.node.op in (Op.AND, Op.OR) else (part.node,)
     for index, second in enumerate(terms):
         for first in terms[:index]:
-            if holds(first, second, part.ranges):
+            if holds(first, second, part.logic):
                 return first, second
     return terms[0], terms[-1]
 
 
 def _idle(part: Part) -> tuple[Node, Node] | None:
     """A term of a junction that another one makes needless, and that other."""
-    node, ranges = part.node, part.ranges
-    if _is_impossible(node, ranges) or _is_certain(node, ranges):
+    node, logic = part.node, part.logic
+    if _is_impossible(node, logic) or _is_certain(node, logic):
         return None
     for term in node.args:
         for other in node.args:
             if other is term or not variables(term) & variables(other):
                 continue
             weak, strong = (term, other) if node.op is Op.AND else (other, term)
-            if implies([Wanted(strong)], Wanted(weak), ranges):
+            if logic.implies([Wanted(strong)], Wanted(weak)):
                 return term, other
     return None
 

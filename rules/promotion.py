@@ -66,7 +66,7 @@ def _edited(text: str, body: YamlMapping, first: Scalar, mode: str) -> str:
         start, end = there.span
         return text[:start] + mode + text[end:]
     start, end = first.span
-    if body.node.flow_style:
+    if body.is_flow:
         return f"{text[:end]}, mode: {mode}{text[end:]}"
     key = next(key for key, value in body.entries.values() if value is first)
     column = key.at(0)[1] - 1

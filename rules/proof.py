@@ -7,14 +7,14 @@ except between fields, which are free of each other. Unknown values are left out
 always what may be when all is known. Bounded: what is too large to decide is None.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from rules.bounds import interval
 from rules.fields import Field
-from rules.inequality import Inequality, TooLarge, Values, solution
+from rules.inequality import Inequality, TooLarge, inequality, is_solvable, solution
 from rules.tree import Node, Op, canonical
 from rules.units import DEGREE, TEXT
 
@@ -48,51 +48,80 @@ _Case = tuple[_Literal, ...]
 """All of these hold."""
 
 
-class Together(NamedTuple):
-    """An answer: `possible` is None where it was too large to decide."""
+class Logic:
+    """What follows from conditions about fields with these ranges. It remembers what it has worked
+    out: much the same is asked of a rule again and again.
+    """
 
-    possible: bool | None
-    example: Example | None = None
+    def __init__(self, ranges: Mapping[str, Field]) -> None:
+        self.ranges = ranges
+        self._reader = _Reader(ranges)
+        self._possible: dict[tuple[tuple[int, bool], ...], bool | None] = {}
+        self._asked: list[Node] = []
+        """Keeps the trees whose ids have been remembered."""
 
+    def possible(self, *wanted: Wanted) -> bool | None:
+        """Whether there are values for which all are as wanted; None where it is too much."""
+        key = tuple((id(tree), truth) for tree, truth in wanted)
+        if key not in self._possible:
+            self._asked += [tree for tree, _ in wanted]
+            self._possible[key] = self._decided(wanted)
+        return self._possible[key]
 
-def together(wanted: Iterable[Wanted], ranges: Mapping[str, Field]) -> Together:
-    """Whether there are values for which all are as wanted, and which."""
-    reader = _Reader(ranges)
-    try:
-        cases: list[_Case] = [()]
-        for tree, truth in wanted:
-            cases = _both(cases, reader.cases(tree, truth))
-        for case in cases:
-            if example := reader.example(case):
-                return Together(True, example)
-    except TooLarge:
-        return Together(None)
-    return Together(False)
+    def implies(self, first: Sequence[Wanted], then: Wanted) -> bool:
+        """Proven: whenever all of `first` are as wanted, so is `then`."""
+        return self.possible(*first, Wanted(then.tree, not then.truth)) is False
 
+    def example(self, *wanted: Wanted) -> Example | None:
+        """Values for which all are as wanted, if they are possible."""
+        if not self.possible(*wanted):
+            return None
+        examples = map(self._reader.example, self._reader.all_of(wanted))
+        return next(example for example in examples if example)
 
-def implies(first: Sequence[Wanted], then: Wanted, ranges: Mapping[str, Field]) -> bool:
-    """Proven: whenever all of `first` are as wanted, so is `then`."""
-    return together([*first, Wanted(then.tree, not then.truth)], ranges).possible is False
+    def _decided(self, wanted: Iterable[Wanted]) -> bool | None:
+        try:
+            return any(map(self._reader.is_possible, self._reader.all_of(wanted)))
+        except TooLarge:
+            return None
 
 
 def variables(tree: Node) -> frozenset[Node]:
     """The parts that a condition is about: what is neither a constant nor plain arithmetic."""
-    if tree.op in (Op.NUMBER, Op.TRUTH, Op.TEXT):
-        return frozenset()
-    if tree.op in _JUNCTIONS or tree.op is Op.COMPARE or _is_linear(tree):
-        return frozenset().union(*(variables(arg) for arg in tree.args))
-    return frozenset({tree})
+    found: set[Node] = set()
+    open_ = [tree]
+    while open_:
+        node = open_.pop()
+        if node.op in _JUNCTIONS or node.op is Op.COMPARE or _is_linear(node):
+            open_ += node.args
+        elif node.op not in (Op.NUMBER, Op.TRUTH, Op.TEXT):
+            found.add(node)
+    return frozenset(found)
 
 
 class _Reader:
-    """Trees -> inequalities. One for each question: it knows the variables of that question."""
+    """Trees -> inequalities."""
 
     def __init__(self, ranges: Mapping[str, Field]) -> None:
         self._ranges = ranges
         self._numbers: dict[str, Node] = {}
+        self._names: dict[Node, str] = {}
+        self._ends: dict[str, list[Inequality]] = {}
+        self._differences: dict[tuple[int, int], tuple[Node, Node, Mapping[str, int], int]] = {}
+        self._known: dict[tuple[int, bool], tuple[Node, list[_Case]]] = {}
+
+    def all_of(self, wanted: Iterable[Wanted]) -> list[_Case]:
+        """The ways in which all can be as wanted. Raises TooLarge."""
+        return _all(self.cases(tree, truth) for tree, truth in wanted)
 
     def cases(self, tree: Node, truth: bool) -> list[_Case]:
         """The ways in which the tree can be as wanted."""
+        key = (id(tree), truth)
+        if key not in self._known:
+            self._known[key] = (tree, self._cases(tree, truth))
+        return self._known[key][1]
+
+    def _cases(self, tree: Node, truth: bool) -> list[_Case]:
         if tree.op is Op.TRUTH:
             return [()] if (tree.detail is True) == truth else []
         if tree.op is Op.NOT:
@@ -115,42 +144,33 @@ class _Reader:
         ways = [(True, same), (False, not same)]
         return _any(_both(self.cases(left, a), self.cases(right, b)) for a, b in ways)
 
+    def is_possible(self, case: _Case) -> bool:
+        return _flags(case) is not None and is_solvable(self._limited(case))
+
     def example(self, case: _Case) -> Example | None:
         """Values for which the case holds, if there are any."""
-        flags: dict[Node, bool] = {}
-        for one in case:
-            if isinstance(one, _Flag) and flags.setdefault(one.node, one.truth) != one.truth:
-                return None
-        if _names_two_texts(flags):
+        flags, found = _flags(case), solution(self._limited(case))
+        if flags is None or found is None:
             return None
+        return Example({self._numbers[name]: value for name, value in found.items()}, flags)
+
+    def _limited(self, case: _Case) -> list[Inequality]:
+        """What the case says of numbers, each within its range."""
         inequalities = [one for one in case if isinstance(one, Inequality)]
         names = {name for one in inequalities for name in one.terms}
-        found = solution([*inequalities, *(b for name in sorted(names) for b in self._range(name))])
-        if found is None:
-            return None
-        return Example(self._shown(found), flags)
-
-    def _shown(self, values: Values) -> dict[Node, Fraction]:
-        return {self._numbers[name]: value for name, value in values.items()}
+        return [*inequalities, *(end for name in sorted(names) for end in self._range(name))]
 
     def _range(self, name: str) -> list[Inequality]:
-        low, high = interval(self._numbers[name], self._ranges)
-        ends = []
-        if low is not None:
-            ends.append(Inequality({name: Fraction(-1)}, low, strict=False))
-        if high is not None:
-            ends.append(Inequality({name: Fraction(1)}, -high, strict=False))
-        return ends
+        if name not in self._ends:
+            low, high = interval(self._numbers[name], self._ranges)
+            self._ends[name] = list(_ends(name, low, high))
+        return self._ends[name]
 
     def _compared(self, sign: str, left: Node, right: Node) -> list[_Case]:
-        terms, constant = self._sum(left)
-        others, other = self._sum(right)
-        difference = dict(terms)
-        for name, factor in others.items():
-            difference[name] = difference.get(name, Fraction(0)) - factor
-        below = _inequality(difference, constant - other, strict=sign in ("<", "!="))
-        negated = {name: -factor for name, factor in difference.items()}
-        above = _inequality(negated, other - constant, strict=sign in (">", "!="))
+        terms, constant = self._difference(left, right)
+        below = Inequality(terms, constant, strict=sign in ("<", "!="))
+        negated = {name: -factor for name, factor in terms.items()}
+        above = Inequality(negated, -constant, strict=sign in (">", "!="))
         match sign:
             case "<" | "<=":
                 return [(below,)]
@@ -161,16 +181,29 @@ class _Reader:
             case _:
                 return [(below,), (above,)]
 
+    def _difference(self, left: Node, right: Node) -> tuple[Mapping[str, int], int]:
+        """Left less right, in whole numbers."""
+        key = (id(left), id(right))
+        if key not in self._differences:
+            terms, constant = self._sum(left)
+            others, other = self._sum(right)
+            for name, factor in others.items():
+                terms[name] = terms.get(name, Fraction(0)) - factor
+            whole = inequality(terms, constant - other, strict=False)
+            self._differences[key] = (left, right, whole.terms, whole.constant)
+        return self._differences[key][2:]
+
     def _meaning(self, flag: Node, truth: bool) -> list[Inequality]:
         """What a truth value says of numbers: by night the sun is down."""
         if flag.op is not Op.NIGHT or not truth:
             return []
-        return [_inequality(self._variable(_SUN), Fraction(-_NIGHT_ELEVATION), strict=False)]
+        return [inequality(self._variable(_SUN), Fraction(-_NIGHT_ELEVATION), strict=False)]
 
     def _variable(self, node: Node) -> dict[str, Fraction]:
-        name = canonical(node)
-        self._numbers[name] = node
-        return {name: Fraction(1)}
+        if node not in self._names:
+            self._names[node] = canonical(node)
+            self._numbers[self._names[node]] = node
+        return {self._names[node]: Fraction(1)}
 
     def _sum(self, node: Node) -> tuple[dict[str, Fraction], Fraction]:
         """The number as sum(factor * variable) + constant."""
@@ -196,6 +229,22 @@ class _Reader:
         for name, factor in others.items():
             terms[name] = terms.get(name, Fraction(0)) + factor
         return terms, constant + other
+
+
+def _flags(case: _Case) -> dict[Node, bool] | None:
+    """What is true and what is false in a case; None if that contradicts itself."""
+    flags: dict[Node, bool] = {}
+    for one in case:
+        if isinstance(one, _Flag) and flags.setdefault(one.node, one.truth) != one.truth:
+            return None
+    return None if _names_two_texts(flags) else flags
+
+
+def _ends(name: str, low: Fraction | None, high: Fraction | None) -> Iterator[Inequality]:
+    if low is not None:
+        yield inequality({name: Fraction(-1)}, low, strict=False)
+    if high is not None:
+        yield inequality({name: Fraction(1)}, -high, strict=False)
 
 
 def _names_two_texts(flags: Mapping[Node, bool]) -> bool:
@@ -227,10 +276,6 @@ def _scaled(
 ) -> tuple[dict[str, Fraction], Fraction]:
     terms, constant = parts
     return {name: factor * by for name, factor in terms.items()}, constant * by + shift
-
-
-def _inequality(terms: Mapping[str, Fraction], constant: Fraction, *, strict: bool) -> Inequality:
-    return Inequality({name: f for name, f in terms.items() if f}, constant, strict)
 
 
 def _any(parts: Iterable[list[_Case]]) -> list[_Case]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from rules.finding import Finding
-from rules.proof import Wanted, implies, variables
+from rules.proof import Wanted, variables
 from rules.suspect import Suspect
 from rules.tree import canonical
 
@@ -69,7 +69,7 @@ def _is_shadowed(narrow: Suspect, wide: Suspect) -> bool:
     wanted = wide.asked["when"].tree
     if "unless" in wide.asked or not variables(wanted) <= variables(narrow.asked["when"].tree):
         return False
-    return implies(narrow.firing, Wanted(wanted), narrow.ranges)
+    return narrow.logic.implies(narrow.firing, Wanted(wanted))
 
 
 def _are_related(parent: Suspect, child: Suspect) -> bool:

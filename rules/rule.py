@@ -6,6 +6,7 @@ Made by `rules.files` from YAML, run by `rules.engine`. Immutable; two rules wit
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from rules.case import Case
@@ -74,18 +75,22 @@ Judge = Callable[[Values, Values, Scene, list[Any]], Any]
 are None, bool, int, float or flat tuples of these, so they can be stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Condition:
-    """An expression, type checked and compiled."""
+    """An expression, type checked; compiled when it is first asked for `judge`."""
 
     text: str
-    judge: Judge
+    compiled: Callable[[], Judge]
     fields: frozenset[str] = frozenset()
     """Wire keys that it reads."""
     tree: Node | None = None
-    """What `judge` was compiled from: for explaining, for columns, for mutation."""
+    """What `judge` is compiled from: for explaining, for columns, for mutation."""
     first_slot: int = 0
     """Where its memories begin in the slots of its rule."""
+
+    @cached_property
+    def judge(self) -> Judge:
+        return self.compiled()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from rules.units import METRE, ONE
 WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DAY_MS = 86_400_000
 DURATION_MS_MAX = 366 * DAY_MS
+TESTS_MAX = 100
 _RESERVED = frozenset({*BUILT_IN, "asset", "peers"})
 _PARAM_KEYS = ("default", "range", "doc")
 
@@ -137,6 +138,15 @@ def words(node: YamlNode, what: str) -> list[Scalar]:
         hint = f"write [{node.text}]" if isinstance(node, Scalar) else ""
         raise Refused(at(node, "E005", f"{what} must be a list: [a, b]", hint))
     return [text(item, what) for item in node.items]
+
+
+def tests(node: YamlNode) -> list[YamlNode]:
+    """What stands under `tests:`."""
+    if not isinstance(node, Sequence):
+        raise Refused(at(node, "E005", "tests must be a list: each starts with - name:"))
+    if len(node.items) > TESTS_MAX:
+        raise Refused(node.finding("E005", f"more than {TESTS_MAX} tests for one rule"))
+    return node.items
 
 
 def choice(node: YamlNode, choices: Collection[str], what: str) -> str:

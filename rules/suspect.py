@@ -17,7 +17,7 @@ from rules.fields import Field
 from rules.finding import Finding
 from rules.head import Head
 from rules.names import Context
-from rules.proof import Wanted
+from rules.proof import Logic, Wanted
 from rules.rule import Condition, Rule
 from rules.tree import PEERS, Node, Op, Span
 
@@ -30,8 +30,12 @@ class Part(NamedTuple):
     """A part of a condition as it is written."""
 
     node: Node
-    ranges: Ranges
+    logic: Logic
     """Of the fields in it: those of the members inside of peers."""
+
+    @property
+    def ranges(self) -> Ranges:
+        return self.logic.ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +45,23 @@ class Asked:
     name: str
     scalar: Scalar
     tree: Node
-    ranges: Ranges
-    members: Ranges
+    logic: Logic
+    members: Logic
+
+    @property
+    def ranges(self) -> Ranges:
+        return self.logic.ranges
 
     @cached_property
     def parts(self) -> Sequence[Part]:
         """All that is written in its own text, outermost first: not what let names stand for."""
-        return tuple(self._parts(self.tree, self.ranges))
+        return tuple(self._parts(self.tree, self.logic))
 
-    def _parts(self, node: Node, ranges: Ranges) -> Iterator[Part]:
-        yield Part(node, ranges)
+    def _parts(self, node: Node, logic: Logic) -> Iterator[Part]:
+        yield Part(node, logic)
         if _NAME.fullmatch(self.quoted(node)):
             return
-        inner = self.members if node.op in PEERS else ranges
+        inner = self.members if node.op in PEERS else logic
         for arg in node.args:
             yield from self._parts(arg, inner)
 
@@ -66,20 +74,22 @@ class Suspect:
     rule: Rule
     head: Head
     context: Context
-    hit_context: Context
+    logic: Logic
+    """Of what `when` is about; many rules may share one."""
+    inner: Logic
+    """Of what a reading or a member is: for `hit` and inside of peers."""
     parents: Sequence[Scalar]
     children: Sequence[Scalar]
     used: frozenset[str]
     """Params."""
 
-    @cached_property
+    @property
     def ranges(self) -> Ranges:
-        return self.context.ranges()
+        return self.logic.ranges
 
     @cached_property
     def asked(self) -> Mapping[str, Asked]:
         """The conditions by name: when, unless, clear, hit."""
-        members = self.context.members.ranges() if self.context.members else {}
         conditions = {
             "when": self.rule.when,
             "unless": self.rule.unless,
@@ -90,12 +100,12 @@ class Suspect:
         for name, one in conditions.items():
             scalar = self.value("clear", "when") if name == "clear" else self.value(name)
             if isinstance(one, Condition) and one.tree is not None and isinstance(scalar, Scalar):
-                ranges = self.hit_context.ranges() if name == "hit" else self.ranges
-                found[name] = Asked(name, scalar, one.tree, ranges, members)
+                logic = self.inner if name == "hit" else self.logic
+                found[name] = Asked(name, scalar, one.tree, logic, self.inner)
         return found
 
-    @property
-    def firing(self) -> list[Wanted]:
+    @cached_property
+    def firing(self) -> Sequence[Wanted]:
         """What must be for it to fire."""
         wanted = [Wanted(self.asked["when"].tree)]
         if "unless" in self.asked:

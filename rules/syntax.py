@@ -58,7 +58,9 @@ def quantity(text: str) -> tuple[Fraction | None, str]:
     mantissa, _, exponent = digits.lower().partition("e")
     if len(digits) > _DIGITS_MAX or abs(int(exponent or 0)) > _DIGITS_MAX:
         return None, symbol
-    value = Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+    value = Fraction(mantissa)
+    if exponent:
+        value *= Fraction(10) ** int(exponent)
     return (value if value <= _NUMBER_MAX else None), symbol
 
 

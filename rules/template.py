@@ -8,6 +8,7 @@ braces are written {{ and }}. No format language of Python's is reachable from a
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import cast
 
@@ -134,10 +135,10 @@ def _number_part(hole: _Hole, node: Node, scalar: Scalar) -> _Part:
         message = f"`{hole.name}` is not known any more when the text is written"
         hint = "name a field or a let of fields; {started_at} and {firing_for} tell the time"
         raise Refused(scalar.finding(hole.offset, "E103", message, hint))
-    judge, unit, decimals = compiled(node)[0], node.unit, hole.decimals
+    judge, unit, decimals = cache(lambda: compiled(node)[0]), node.unit, hole.decimals
 
     def part(values: Values, attributes: Values, _: Mapping[str, str]) -> str:
-        return _shown(_judged(judge, values, attributes), unit, decimals)
+        return _shown(_judged(judge(), values, attributes), unit, decimals)
 
     return part
 

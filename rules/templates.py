@@ -8,7 +8,7 @@ input that is `none` is left out: an item of a list, a mapping and the key that 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rules import settings
@@ -21,7 +21,7 @@ from rules.finding import Finding
 from rules.names import Names
 from rules.settings import Param
 from rules.syntax import Refused
-from rules.tree import Node, Op
+from rules.tree import Node
 from rules.units import MILLISECOND, ONE, find
 
 NAMES = ("field", "rule", "service", "text")
@@ -89,6 +89,10 @@ class Use:
     """Fields."""
     aliases: dict[str, str] = field(default_factory=dict)
     """Rules."""
+    given: Mapping[str, Scalar] = field(default_factory=dict)
+    """The inputs as the user wrote them."""
+    tests: Callable[[], Iterator[YamlNode]] = lambda: iter(())
+    """Those of the template, made anew: most uses are read for their rule alone."""
 
 
 # -- reading a template ---------------------------------------------------------------------------
@@ -117,6 +121,8 @@ def _body(top: YamlMapping) -> YamlMapping:
     body = settings.required(top, "rule", "a template")
     if not isinstance(body, YamlMapping):
         raise Refused(top.entries["rule"][0].finding(0, "E005", "rule must be a mapping"))
+    if "tests" in body.entries:
+        settings.tests(body.entries["tests"][1])
     return body
 
 
@@ -191,10 +197,10 @@ def expand(item: YamlMapping, sensor: str, templates: Mapping[str, Template]) ->
         raise Refused(finding)
     given = _given(item, template)
     rule_id = settings.text(item.get("id") or name, "the id of a rule")
-    use = Use(template, rule_id, item)
+    use = Use(template, rule_id, item, given=given)
     filling = _Filling(item, name, given, {}, template)
     filling = replace(filling, words=_bound(use, filling, sensor))
-    use.body = filling.body()
+    use.body, use.tests = filling.body(), filling.tests
     return use
 
 
@@ -286,21 +292,6 @@ def _word_of(item: Input, scalar: Scalar, use: Use, sensor: str) -> Scalar | Non
     return scalar
 
 
-def settled(tree: Node) -> Node:
-    """Without the terms that an input of true or false has decided."""
-    args = tuple(settled(arg) for arg in tree.args)
-    known = [arg.detail for arg in args if arg.op is Op.TRUTH]
-    if tree.op is Op.NOT and known:
-        return replace(tree, op=Op.TRUTH, args=(), detail=not known[0])
-    if tree.op not in (Op.AND, Op.OR) or not known:
-        return replace(tree, args=args)
-    decides = tree.op is Op.OR
-    if decides in known:
-        return replace(tree, op=Op.TRUTH, args=(), detail=decides)
-    open_ = tuple(arg for arg in args if arg.op is not Op.TRUTH)
-    return open_[0] if len(open_) == 1 else replace(tree, args=open_)
-
-
 # -- a body with its inputs in place --------------------------------------------------------------
 
 
@@ -308,7 +299,7 @@ class _Placed(Scalar):
     """A text of a template: its faults are told where the user can mend them."""
 
     def __init__(self, origin: Scalar, filling: "_Filling") -> None:
-        super().__init__(origin._page, origin._node)  # noqa: SLF001 - one of its own kind
+        super().__init__(origin.page, origin.text, origin.span, origin.style)
         self._filling = filling
 
     def finding(
@@ -326,21 +317,6 @@ class _Placed(Scalar):
         return found, self._filling.template.name
 
 
-class _Items(Sequence):
-    """A list of a template with its inputs in place."""
-
-    def __init__(self, like: YamlMapping, nodes: list[YamlNode]) -> None:
-        self._like = like
-        self._items = nodes
-
-    @property
-    def items(self) -> list[YamlNode]:
-        return self._items
-
-    def finding(self, code: str, message: str, hint: str = "") -> Finding:
-        return self._like.finding(code, message, hint)
-
-
 @dataclass(frozen=True, slots=True)
 class _Filling:
     """A template's body on its way into a user's file."""
@@ -352,12 +328,12 @@ class _Filling:
     template: Template
 
     def body(self) -> YamlMapping:
-        entries = dict(self._entries(self.template.body))
+        entries = dict(self._entries(self.template.body, but="tests"))
         for key in USE_KEYS[2:]:
             if key in self.item.entries:
                 name, node = self.item.entries[key]
                 entries[key] = (name, self._joined(key, entries, node))
-        return YamlMapping(self.item.page, self.item.node, entries)
+        return replace(self.item, entries=entries)
 
     def _joined(
         self, key: str, entries: Mapping[str, tuple[Scalar, YamlNode]], node: YamlNode
@@ -366,18 +342,30 @@ class _Filling:
         own = entries[key][1] if key in entries else None
         if key == "file" and isinstance(node, YamlMapping):
             kept = own.entries if isinstance(own, YamlMapping) else self._filing()
-            return YamlMapping(node.page, node.node, {**kept, **node.entries})
-        if key == "tests" and isinstance(own, Sequence) and isinstance(node, Sequence):
-            return _Items(self.item, [*own.items, *node.items])
+            return replace(node, entries={**kept, **node.entries})
         return node
+
+    def tests(self) -> Iterator[YamlNode]:
+        node = self.template.body.get("tests")
+        for item in node.items if isinstance(node, Sequence) else ():
+            if (filled := self._filled(item)) is not None:
+                yield filled
 
     def _filing(self) -> dict[str, tuple[Scalar, YamlNode]]:
         """The template's `file`, though its service is none: the user names another."""
         node = self.template.body.get("file")
         return dict(self._entries(node)) if isinstance(node, YamlMapping) else {}
 
-    def _entries(self, mapping: YamlMapping) -> Iterator[tuple[str, tuple[Scalar, YamlNode]]]:
+    def _items(self, items: list[YamlNode]) -> Sequence:
+        """A list of the template; its faults stand at the `use:`."""
+        return Sequence(self.item.page, self.item.span, self.item.is_flow, items)
+
+    def _entries(
+        self, mapping: YamlMapping, but: str = ""
+    ) -> Iterator[tuple[str, tuple[Scalar, YamlNode]]]:
         for key, node in mapping.entries.values():
+            if key.text == but:
+                continue
             filled, name = self._filled(node), self._key(key)
             if filled is not None and name is not None:
                 yield name.text, (name, filled)
@@ -394,7 +382,7 @@ class _Filling:
             return self.words[node.text] if node.text in self.words else _Placed(node, self)
         if isinstance(node, Sequence):
             items = [filled for item in node.items if (filled := self._filled(item)) is not None]
-            return _Items(self.item, items) if items or not node.items else None
+            return self._items(items) if items or not node.items else None
         entries = dict(self._entries(node))
         whole = len(entries) == len(node.entries)
-        return YamlMapping(self.item.page, self.item.node, entries) if whole else None
+        return replace(self.item, entries=entries) if whole else None

@@ -11,7 +11,7 @@ import msgspec
 
 from rules.instance import QUIET, Change, Instance, next_ms
 from rules.local_time import LocalTime
-from rules.rule import Bundle, Condition, Rule, Values
+from rules.rule import Bundle, Judge, Rule, Values
 from rules.sky import Sky
 
 ZONE = "zone:"
@@ -53,9 +53,9 @@ class Watch:
     i: int
     """Its place in the states of a subject."""
     rule: Rule
-    when: Condition
-    unless: Condition | None
-    clear: Condition | None
+    when: Judge
+    unless: Judge | None
+    clear: Judge | None
     reads: frozenset[str]
     slotted: bool
     on_tick: bool
@@ -128,9 +128,9 @@ def _watch(i: int, rule: Rule) -> Watch:
     return Watch(
         i,
         rule,
-        rule.when,
-        rule.unless,
-        rule.clear,
+        rule.when.judge,
+        rule.unless.judge if rule.unless else None,
+        rule.clear.judge if rule.clear else None,
         frozenset().union(*(c.fields for c in conditions)),
         bool(rule.slots),
         rule.on_tick,

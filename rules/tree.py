@@ -122,8 +122,12 @@ class Node:
     depth: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", 1 + sum(arg.size for arg in self.args))
-        object.__setattr__(self, "depth", 1 + max((arg.depth for arg in self.args), default=0))
+        size = depth = 1
+        for arg in self.args:
+            size += arg.size
+            depth = max(depth, arg.depth + 1)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "depth", depth)
 
     @property
     def is_constant(self) -> bool:
@@ -135,7 +139,7 @@ class Node:
         return self.detail
 
     def at(self, span: Span) -> "Node":
-        return replace(self, span=span)
+        return Node(self.op, self.unit, self.args, self.detail, span)
 
 
 class Fault(Exception):  # noqa: N818 - what is wrong with a text, not with the program
@@ -164,9 +168,11 @@ def number(value: Fraction, unit: Unit, span: Span) -> Node:
 def in_unit(node: Node, unit: Unit) -> Node:
     """The same amount in another unit of its dimension; constants are converted now."""
     assert node.unit is not None
+    if node.unit is unit:
+        return node
     factor, shift = factor_and_shift(node.unit, unit)
     if factor == 1 and shift == 0:
-        return replace(node, unit=unit)
+        return Node(node.op, unit, node.args, node.detail, node.span)
     if node.op is Op.NUMBER:
         return number(factor * node.number + shift, unit, node.span)
     return Node(Op.CONVERT, unit, (node,), (factor, shift), node.span)
@@ -185,6 +191,21 @@ def own(node: Node) -> Iterator[Node]:
     if node.op not in PEERS:
         for arg in node.args:
             yield from own(arg)
+
+
+def settled(tree: Node) -> Node:
+    """Without the terms that a true or false in them has decided."""
+    args = tuple(settled(arg) for arg in tree.args)
+    known = [arg.detail for arg in args if arg.op is Op.TRUTH]
+    if tree.op is Op.NOT and known:
+        return replace(tree, op=Op.TRUTH, args=(), detail=not known[0])
+    if tree.op not in (Op.AND, Op.OR) or not known:
+        return replace(tree, args=args)
+    decides = tree.op is Op.OR
+    if decides in known:
+        return replace(tree, op=Op.TRUTH, args=(), detail=decides)
+    open_ = tuple(arg for arg in args if arg.op is not Op.TRUTH)
+    return open_[0] if len(open_) == 1 else replace(tree, args=open_)
 
 
 def uses(node: Node, *ops: Op) -> bool:

@@ -10,6 +10,7 @@ unit of their own, so that they mix with nothing.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 
 Dimension = tuple[int, ...]
@@ -42,6 +43,10 @@ class Unit:
     dimension: Dimension
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
+
+    def __hash__(self) -> int:
+        """Fractions are slow to hash, and few units share a symbol."""
+        return hash(self.symbol)
 
     @property
     def is_point(self) -> bool:
@@ -118,6 +123,7 @@ def is_bounded(unit: Unit) -> bool:
     return all(abs(exponent) <= DIMENSION_EXPONENT_MAX for exponent in unit.dimension)
 
 
+@lru_cache(maxsize=1024)
 def factor_and_shift(source: Unit, target: Unit) -> tuple[Fraction, Fraction]:
     """(f, k) such that a value x in `source` is f * x + k in `target` (same dimension)."""
     assert source.dimension == target.dimension

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from simulators.faults import Kind
+from simulators.faults import Fault, Kind
 
 
 class Strikes(StrEnum):
@@ -69,27 +69,27 @@ CATALOGUE: Mapping[Kind, Entry] = {
     Kind.DAY_BURNER: Entry(
         _LAMP, "day_burner", True, _DAY, (110, 400), "The lamp burns by day."),
     Kind.RELAY_STUCK: Entry(
-        _LAMP, "day_burner", True, _ALL, (0, 0),
+        _LAMP, "day_burner", True, _DAY, (0, 0),
         "The relay's contacts are welded: the lamp burns day and night, whatever it is told."),
     Kind.CYCLING: Entry(
         _LAMP, "cycling", True, _NIGHT, (180, 500), "The lamp goes out and comes back all night.",
-        {"period_min": Extent(30, 4, 90, "min", "from one going out to the next")}),
+        {"period_min": Extent(20, 4, 30, "min", "from one going out to the next")}),
     Kind.LOW_POWER: Entry(
         _LAMP, "low_power", True, _NIGHT, (240, 600), "Strings of LEDs are dead: less power.",
         {"share": Extent(0.55, 0.3, 0.8, "", "of the power that is left")}),
     Kind.LOW_POWER_FACTOR: Entry(
         _LAMP, "low_pf", True, _NIGHT, (240, 600), "The compensation fails: a low power factor.",
-        {"power_factor": Extent(0.6, 0.2, 0.75, "", "at full light")}),
+        {"power_factor": Extent(0.5, 0.2, 0.6, "", "at full light")}),
     Kind.DIM_STUCK: Entry(
         _LAMP, "low_power", True, _NIGHT, (240, 600),
         "The driver stays at one dim level while another one is commanded.",
-        {"dim_pct": Extent(30, 5, 50, "%", "where it stays")}),
+        {"dim_pct": Extent(30, 24, 40, "%", "where it stays")}),
     Kind.OVERVOLTAGE: Entry(
         _LAMP, "overvoltage", True, _ANY, (120, 600), "The supply is too high.",
-        {"volts": Extent(268, 260, 300, "V", "at the lamp")}),
+        {"volts": Extent(272, 268, 300, "V", "at the lamp")}),
     Kind.UNDERVOLTAGE: Entry(
         _LAMP, "undervoltage", True, _ANY, (120, 600), "The supply is too low.",
-        {"volts": Extent(195, 150, 207, "V", "at the lamp")}),
+        {"volts": Extent(198, 150, 212, "V", "at the lamp")}),
     Kind.KNOCKED_DOWN: Entry(
         _LAMP, "knocked_down", True, _ANY, (0, 0),
         "The pole is hit: one report of a large tilt, then silence.",
@@ -112,7 +112,7 @@ CATALOGUE: Mapping[Kind, Entry] = {
     Kind.SCHEDULE_SHIFT: Entry(
         _CIRCUIT, "lamp_out", False, _ALL, (0, 0),
         "The clock of a cabinet is off: its lamps are switched late and early.",
-        {"late_min": Extent(25, 5, 45, "min", "after dusk and before dawn")}),
+        {"late_min": Extent(25, 5, 30, "min", "after dusk and before dawn")}),
     Kind.BIN_FULL: Entry(
         _BIN, "bin_full", True, _ANY, (192, 360), "Filled, and emptied hours later."),
     Kind.OVERFLOW: Entry(
@@ -138,18 +138,28 @@ CATALOGUE: Mapping[Kind, Entry] = {
         {"share": Extent(0.85, 0.7, 1.2, "", "of the height that is registered")}),
     Kind.SUN_WARMED: Entry(
         _BIN, "bin_fire", False, _ALL, (0, 0), "A dark bin in the sun: 48 degrees, slowly."),
-    Kind.POTHOLE: Entry(_SPOT, "pothole", True, _ANY, (0, 0), "A hole opens."),
+    Kind.POTHOLE: Entry(
+        _SPOT, "pothole", True, _ANY, (0, 0), "A hole opens.",
+        {"depth_mm": Extent(80, 40, 150, "mm", "its depth; streets are mended from 40 mm on"),
+         "hit": Extent(1, 0.2, 1, "", "of the vehicles drive through it")}),
     Kind.POTHOLE_GROWS: Entry(
         _SPOT, "pothole", True, _ANY, (0, 0), "A crack becomes a hole over days.",
-        {"days": Extent(3, 0.5, 30, "d", "until it jolts with full force")}),
+        {"days": Extent(3, 0.5, 30, "d", "until it jolts with full force"),
+         "depth_mm": Extent(80, 40, 150, "mm", "its depth then"),
+         "hit": Extent(1, 0.2, 1, "", "of the vehicles drive through it")}),
     Kind.WORN_SURFACE: Entry(
         _SPOT, "pothole", False, _ALL, (0, 0), "A rough stretch: it shakes, it does not jolt.",
-        {"metres": Extent(60, 20, 400, "m", "its length")}),
+        {"metres": Extent(60, 20, 400, "m", "its length"),
+         "gd": Extent(900, 400, 2000, "1e-6 m3", "its roughness: class D of ISO 8608")}),
     Kind.SPEED_BUMP: Entry(
-        _SPOT, "pothole", False, _ALL, (0, 0), "A speed bump: up first, slowly, for everybody."),
+        _SPOT, "pothole", False, _ALL, (0, 0), "A speed bump: up first, slowly, for everybody.",
+        {"height_mm": Extent(75, 50, 100, "mm", "of a round hump 3.7 m long")}),
     Kind.EXPANSION_JOINT: Entry(
-        _SPOT, "pothole", False, _ALL, (0, 0), "A bridge's joint: two short clicks."),
-    Kind.MANHOLE: Entry(_SPOT, "pothole", False, _ANY, (0, 0), "One wheel hits a lid once."),
+        _SPOT, "pothole", False, _ALL, (0, 0), "A bridge's joint: two short clicks.",
+        {"depth_mm": Extent(15, 5, 30, "mm", "of a gap 10 cm wide")}),
+    Kind.MANHOLE: Entry(
+        _SPOT, "pothole", False, _ANY, (0, 0), "One wheel hits a lid once.",
+        {"depth_mm": Extent(60, 20, 80, "mm", "how deep it lies")}),
     Kind.SENSOR_LOOSE: Entry(
         _VEHICLE, "pothole", False, _ANY, (120, 480), "The sensor rattles in its mount."),
     Kind.VEHICLE_IDLE: Entry(
@@ -187,7 +197,7 @@ CATALOGUE: Mapping[Kind, Entry] = {
         _DEVICE, "lamp_out", False, _ANY, (60, 600), "Everything is sent many times.",
         {"times": Extent(5, 2, 50, "", "each message")}),
     Kind.MASS_SILENCE: Entry(
-        _LINE, "feeder_outage", False, _NIGHT, (60, 60), "A concentrator loses its uplink."),
+        _LINE, "feeder_outage", False, _ANY, (60, 60), "A concentrator loses its uplink."),
     Kind.BACKFILL: Entry(
         _LINE, "lamp_out", False, _ANY, (60, 180),
         "A concentrator without uplink keeps what it hears and sends it all on return."),
@@ -200,3 +210,8 @@ def rule_of(kind: Kind, asset_kind: str) -> str:
     if CATALOGUE[kind].strikes is not Strikes.DEVICE or rule not in ("lamp_out", "bin_full"):
         return rule
     return {"bin": "bin_full", "road": "pothole"}.get(asset_kind, "lamp_out")
+
+
+def how_bad(fault: Fault, name: str) -> float:
+    """An extent of a fault: its own, or the default of its kind."""
+    return fault.extent.get(name, CATALOGUE[fault.kind].extents[name].default)

@@ -14,8 +14,13 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from simulators.dice import dice
+from simulators.drives import Drive, Round, rounds_of
 from simulators.scenario import Scenario
-from simulators.things import Bin, Circuit, Drive, Lamp, Post, RoadSensor, Spot, Vehicle
+from simulators.scenario_file import read_scenario
+from simulators.sites import People
+from simulators.survey import Survey
+from simulators.things import Bin, Circuit, Lamp, Mount, Post, RoadSensor, Spot, Vehicle
+from simulators.weather import Climate
 from simulators.wire import Voice, ms_of
 
 METRES_A_DEGREE = 111_320.0
@@ -26,28 +31,34 @@ ZONES = ("north", "river", "market", "harbour")
 SEGMENT_CONTROLLERS, LORA_GATEWAYS, FLEET_MODEMS = 6, 3, 2
 VEHICLES_A_ROUTE = 4
 SPOTS_A_ROUTE = 6
-SHIFT_MS, PAUSE_S = 8 * 3_600_000, (60, 300)
-SPEED_MPS = (7.0, 13.0)  # 25 to 47 km/h, always fast enough to feel a road
+PAUSE_S = (60, 300)
+LIVED_IN_MS = 8 * 86_400_000  # bins have been in use for so long when the run starts
+WINDOWS_S = (0.96, 1.28)
+BODIES = ("car", "car", "car", "van", "van", "bus")
+
+
+def sizes(lamps: int, bins: int, road: int) -> dict[str, Any]:
+    """Of the fleets, as a scenario says them."""
+    counts = {"lamps": lamps, "bins": bins, "road_sensors": road - road // 3, "vehicles": road // 3}
+    return {"fleets": {name: {"count": count} for name, count in counts.items()}}
 
 
 @dataclass(frozen=True)
 class City:
-    """As its scenario has it."""
+    """As its scenario has it; with a survey, what stands in it is as surveyed."""
 
     scenario: Scenario
+    survey: Survey | None = None
 
     @classmethod
     def sized(
         cls, seed: int, lamps: int = 500, bins: int = 150, road: int = 60, **more: Any
     ) -> Self:
-        """A city of so many lamps, bins and road sensors, a third of which drive. `more`: other
-        keys of a scenario.
+        """The ready city with so many lamps, bins and road sensors, a third of which drive.
+        `more`: other keys of a scenario.
         """
-        counts = {"lamps": lamps, "bins": bins, "road_sensors": road - road // 3,
-                  "vehicles": road // 3}  # fmt: skip
-        fleets = {name: {"count": count} for name, count in counts.items()}
-        about = {"scenario": 1, "name": "city", "description": "A city."}
-        return cls(Scenario.model_validate(about | {"seed": seed, "fleets": fleets} | more))
+        file = read_scenario("city").changed({"seed": seed, **sizes(lamps, bins, road), **more})
+        return cls(file.scenario)
 
     @property
     def seed(self) -> int:
@@ -77,6 +88,16 @@ class City:
     def zone_info(self) -> ZoneInfo:
         return ZoneInfo(self.scenario.place.time_zone)
 
+    @cached_property
+    def climate(self) -> Climate:
+        run = (self.start_ms, self.end_ms)
+        return Climate(self.seed, self.scenario.weather, self.lat, self.lon, self.zone_info, *run)
+
+    @cached_property
+    def people(self) -> People:
+        run = (self.start_ms - LIVED_IN_MS, self.start_ms, self.end_ms)
+        return People(self.zone_info, *run, self.scenario.events)
+
     def at(self, x_m: float, y_m: float) -> tuple[float, float]:
         """Metres east and north of the centre -> latitude, longitude (to about a centimetre)."""
         lon_scale = METRES_A_DEGREE * math.cos(math.radians(self.lat))
@@ -84,6 +105,8 @@ class City:
 
     @cached_property
     def circuits(self) -> tuple[Circuit, ...]:
+        if self.survey:
+            return tuple(self.survey.circuits)
         fleet = self.scenario.fleets.lamps
         count = max(1, round(fleet.count / fleet.circuit_lamps)) if fleet.count else 0
         return tuple(_circuit(self, n, count) for n in range(count))
@@ -94,10 +117,14 @@ class City:
 
     @cached_property
     def all_bins(self) -> tuple[Bin, ...]:
+        if self.survey:
+            return tuple(self.survey.bins)
         return tuple(_bin(self, n) for n in range(self.scenario.fleets.bins.count))
 
     @cached_property
     def road_sensors(self) -> tuple[RoadSensor, ...]:
+        if self.survey:
+            return tuple(self.survey.road_sensors)
         return tuple(_road_sensor(self, n) for n in range(self.scenario.fleets.road_sensors.count))
 
     @cached_property
@@ -111,7 +138,7 @@ class City:
 
     def posts(self) -> Iterator[tuple[str, Post]]:
         """Everything that stands in the city, with its kind."""
-        yield from (("cabinet", circuit) for circuit in self.circuits)
+        yield from (("cabinet", circuit) for circuit in self.circuits if circuit.device)
         yield from (("streetlight", lamp) for lamp in self.all_lamps)
         yield from (("bin", item) for item in self.all_bins)
         yield from (("road", sensor) for sensor in self.road_sensors)
@@ -128,11 +155,11 @@ class City:
             groups.setdefault(speaker.concentrator, []).append(speaker.device)
         return groups
 
-    def voice(self, kind: str, speaker: Post | Vehicle, epoch_clock_until_ms: int = 0) -> Voice:
+    def voice(self, kind: str, speaker: Post | Vehicle) -> Voice:
         rng = dice(self.seed, "voice", speaker.device)
         boot, seq = rng.randint(2, 9), rng.randint(0, 5000)
         names = (speaker.zone, kind, speaker.device, speaker.concentrator)
-        return Voice(*names, boot, seq, self.sim, epoch_clock_until_ms)
+        return Voice(*names, boot, seq, self.sim)
 
 
 def _circuit(city: City, n: int, count: int) -> Circuit:
@@ -238,22 +265,45 @@ def _spot(city: City, route: int, n: int) -> Spot:
 
 
 def _vehicle(city: City, n: int) -> Vehicle:
-    rng = dice(city.seed, "vehicle", n)
-    rate_hz, samples = rng.choice(((50, 64), (100, 96), (100, 128)))
+    rng, fleet = dice(city.seed, "vehicle", n), city.scenario.fleets.vehicles
     names = (f"veh-{n + 1:02d}", rng.choice(ZONES), f"fleet-{n % FLEET_MODEMS + 1}")
-    return Vehicle(*names, n // VEHICLES_A_ROUTE, rate_hz, samples, tuple(_drives(city, rng)))
+    rate_hz, window_s = rng.choice(fleet.rate_hz), rng.choice(WINDOWS_S)
+    samples = fleet.samples or min(2048, max(16, round(rate_hz * window_s)))
+    body, mount = rng.choice(BODIES), _mount(rng)
+    tilted = rng.random() < fleet.tilted
+    return Vehicle(
+        *names, n // VEHICLES_A_ROUTE, rate_hz, samples, body, fleet.gps_m,
+        mount if tilted else None, tuple(_drives(city, rng)),
+    )  # fmt: skip
+
+
+def _mount(rng: Random) -> Mount:
+    """A sensor turned in any direction and leaning up to 45 degrees two ways."""
+    pitch, roll, yaw = (rng.uniform(-1, 1) * angle for angle in (math.pi / 4, math.pi / 4, math.pi))
+    (a, b, c), (d, e, f) = (map(trig, (pitch, roll, yaw)) for trig in (math.cos, math.sin))
+    return (
+        (c * a, c * d * e - f * b, c * d * b + f * e),
+        (f * a, f * d * e + c * b, f * d * b - c * e),
+        (-d, a * e, a * b),
+    )
+
+
+def _rounds(city: City) -> tuple[Round, ...]:
+    """Lights at the corners and twice along each of the two streets."""
+    width, length = 2 * HALF_STREET_M, route_length_m()
+    corners = (0.0, width, width + STREET_GAP_M, length - STREET_GAP_M)
+    lights = (width / 3, width * 2 / 3)
+    beyond = tuple(corners[2] + light for light in lights)
+    return rounds_of(city.seed, length, corners, lights + beyond)
 
 
 def _drives(city: City, rng: Random) -> Iterator[Drive]:
     """One shift a day, anywhere in it, round after round with a pause between."""
+    rounds, shift_ms = _rounds(city), round(city.scenario.fleets.vehicles.shift * 1000)
     for day_ms in range(city.start_ms, city.end_ms, 86_400_000):
-        slack_ms = max(0, min(86_400_000, city.end_ms - day_ms) - SHIFT_MS)
+        slack_ms = max(0, min(86_400_000, city.end_ms - day_ms) - shift_ms)
         now_ms = day_ms + rng.randint(0, slack_ms)
-        stop_ms = min(now_ms + SHIFT_MS, city.end_ms)
-        while True:
-            drive = Drive(now_ms, rng.uniform(*SPEED_MPS))
-            now_ms += int(route_length_m() / drive.speed_mps * 1000)
-            if now_ms >= stop_ms:
-                break
+        stop_ms = min(now_ms + shift_ms, city.end_ms)
+        while (drive := Drive(now_ms, rng.choice(rounds))).end_ms < stop_ms:
             yield drive
-            now_ms += rng.randint(*PAUSE_S) * 1000
+            now_ms = drive.end_ms + rng.randint(*PAUSE_S) * 1000

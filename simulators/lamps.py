@@ -1,139 +1,157 @@
-"""How the simulated lamps and their cabinets behave, and what they report.
+"""How the simulated street lamps behave, and what they report.
 
-A lamp burns from dusk to dawn by its circuit's photocell, dims by the night's curve, draws power
-by its driver's profile, and reports every quarter of an hour at its own moment; cabinets every
-ten minutes. When a feeder fails, the controllers live on their backup supply: a report at once,
-then zeros, then a report when the power is back.
+A lamp follows its circuit's orders a few seconds behind, draws power by its driver's profile,
+counts its energy, and reports at its own moment every so often. A report at once says that its
+supply failed or is back, that it went out or came back by itself, or that its pole was hit.
+Regular reports are the same with and without these. Its faults are in `lamp_faults`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from itertools import pairwise
-from random import Random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from simulators import sky
-from simulators.city import City
+import numpy as np
+
 from simulators.dice import dice
 from simulators.faults import Fault, Kind
-from simulators.things import Circuit, Lamp
+from simulators.feeder import Feeder, feeder_events
+from simulators.lamp_faults import (
+    Moments,
+    cycles,
+    disturb,
+    hit_ms,
+    is_silenced,
+    order_otherwise,
+    relit_ms,
+)  # fmt: skip
+from simulators.photoperiod import Numbers, Times
+from simulators.power import (
+    IDLE_POWER_FACTOR,
+    LED_FULL_POWER_FACTOR,
+    SODIUM_POWER_FACTOR,
+    STANDBY_W,
+    driver_watts,
+    led_power_factor,
+    sodium_power_factor,
+    warmth,
+)  # fmt: skip
+from simulators.reports import Draws, reports
+from simulators.things import Lamp
 from simulators.wire import Said
 
-CABINET_EVERY_S = 600
-DIM_FROM_H, DIM_TO_H, DIM_PCT = 23, 5, 60  # the small hours, as cities that dim do
-LOOK_ALIKE_DIM_PCT = 40
-MAINS_V = 240.0
-WARM_UP_MS = 480_000  # sodium lamps take minutes to full power; LEDs none
-LATENCY_MS = (120, 1800)
-EVENT_DELAY_S, RETURN_DELAY_S = (3, 60), (20, 120)
+SWITCHED_WITHIN_MS = 8000  # the lamps of a circuit, one after the other
+POWER_NOISE, VOLTS_NOISE, FACTOR_NOISE = 0.006, 0.003, 0.004
+WH_MS = 3_600_000.0
 
 
-def lamp_says(city: City, lamp: Lamp, story: Sequence[Fault], below_deg: float) -> Iterator[
-    Said
-]:  # fmt: skip
+@dataclass
+class _Post:
+    """One lamp through the run: what does not change from report to report."""
+
+    feeder: Feeder
+    lamp: Lamp
+    story: tuple[Fault, ...]
+
+    def __post_init__(self) -> None:
+        rng = dice(self.feeder.city.seed, "lamp says", self.lamp.device)
+        self.behind_ms = rng.randrange(SWITCHED_WITHIN_MS)
+        sodium = rng.uniform(*SODIUM_POWER_FACTOR)
+        self.full_factor = LED_FULL_POWER_FACTOR if self.lamp.dimmable else sodium
+        self.counted_wh = float(rng.randrange(50_000, 4_000_000))
+        self.last: tuple[int, float] | None = None  # time and watts of the last report
+        self.orders = self.feeder.orders(dims=self.lamp.dimmable)
+        self.place = self.feeder.place(self.lamp)
+        self.cycles = cycles(self.feeder.city, self.lamp.device, self.story)
+        self.relit_ms = relit_ms((*self.story, *self.feeder.outages), self.cycles)
+
+
+def lamp_says(feeder: Feeder, lamp: Lamp, story: Sequence[Fault]) -> Iterator[Said]:
     """The reports of one lamp through the run, in order. `story`: the faults it plays in."""
-    rng = dice(city.seed, "lamp says", lamp.device)
-    for ts_ms in _report_times(
-        city, lamp.phase_s, round(city.scenario.fleets.lamps.every), story, rng
-    ):
-        values = _lamp_values(city, lamp, story, below_deg, ts_ms, rng)
-        yield Said(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
+    post, city = _Post(feeder, lamp, tuple(story)), feeder.city
+    first_ms = city.start_ms + lamp.phase_s * 1000
+    every_ms = round(city.scenario.fleets.lamps.every * 1000)
+    for ts_ms, draws in reports(city, lamp.device, first_ms, every_ms, _extra_ms(post)):
+        yield from _said(post, _moments(post, ts_ms, draws), draws)
 
 
-def cabinet_says(city: City, circuit: Circuit, story: Sequence[Fault]) -> Iterator[Said]:
-    """The reports of the meter at the head of a feeder."""
-    rng = dice(city.seed, "cabinet says", circuit.device)
-    phase_s = rng.randrange(CABINET_EVERY_S)
-    for ts_ms in _report_times(city, phase_s, CABINET_EVERY_S, story, rng):
-        values = _cabinet_values(city, circuit, story, ts_ms, rng)
-        yield Said(ts_ms + rng.randint(*LATENCY_MS), ts_ms, values)
+def _extra_ms(post: _Post) -> list[int]:
+    """When it reports out of turn."""
+    city = post.feeder.city
+    times = set(feeder_events(post.feeder, post.lamp.device))
+    if post.cycles:
+        edges = np.array([edge for one in post.cycles for edge in one], np.int64)
+        times.update((edges[post.orders.at(edges)[0] > 0] + 1000).tolist())
+    times.update(hit_ms(fault) for fault in post.story if fault.kind is Kind.KNOCKED_DOWN)
+    return sorted(ts_ms for ts_ms in times if city.start_ms <= ts_ms < city.end_ms)
 
 
-def _report_times(
-    city: City, phase_s: int, every_s: int, story: Iterable[Fault], rng: Random
-) -> list[int]:
-    """The regular reports, and the extra ones when the feeder fails and returns."""
-    times = set(range(city.start_ms + phase_s * 1000, city.end_ms, every_s * 1000))
-    for fault in story:
-        if fault.kind is Kind.FEEDER_OUTAGE:
-            times.add(fault.start_ms + rng.randint(*EVENT_DELAY_S) * 1000)
-            times.add((fault.end_ms or city.end_ms) + rng.randint(*RETURN_DELAY_S) * 1000)
-    return sorted(t_ms for t_ms in times if t_ms < city.end_ms)
+def _moments(post: _Post, ts_ms: Times, draws: Draws) -> Moments:
+    """Its state at these times."""
+    lamp, feeder = post.lamp, post.feeder
+    pct, lit_ms = post.orders.at(ts_ms - post.behind_ms)
+    pct = order_otherwise(lamp, post.story, ts_ms, pct)
+    steady = 1 + POWER_NOISE * draws.power
+    steady_volts = 1 + VOLTS_NOISE * draws.volts
+    volts = feeder.volts(ts_ms, post.place) * steady_volts
+    watts, factor = _drawn(post, ts_ms, pct, lit_ms)
+    burns, idle_w = pct > 0, STANDBY_W[0] + (STANDBY_W[1] - STANDBY_W[0]) * draws.share
+    watts = np.where(burns, np.maximum(idle_w, watts * steady), idle_w)
+    factor = np.where(burns, factor, IDLE_POWER_FACTOR)
+    moments = Moments(
+        lamp, post.full_factor, ts_ms, pct, steady, steady_volts, idle_w, watts, volts, factor
+    )
+    disturb(moments, post.story, post.cycles)
+    moments.factor *= 1 + FACTOR_NOISE * draws.volts
+    if feeder.outages:
+        moments.cut_off(feeder.dead(ts_ms))
+    return moments
 
 
-def _active(story: Iterable[Fault], ts_ms: int) -> set[Kind]:
-    return {fault.kind for fault in story if fault.active(ts_ms)}
+def _drawn(post: _Post, ts_ms: Times, pct: Numbers, lit_ms: Times) -> tuple[Numbers, Numbers]:
+    """Watts and power factor of a sound lamp, without noise."""
+    watts = driver_watts(post.lamp, pct) * post.lamp.gain
+    if post.lamp.dimmable:
+        return watts, led_power_factor(pct)
+    for again_ms in post.relit_ms:
+        lit_ms = np.where(ts_ms >= again_ms, np.maximum(lit_ms, again_ms), lit_ms)
+    warm = warmth(ts_ms - lit_ms)
+    return watts * warm, sodium_power_factor(post.full_factor, warm)
 
 
-def commanded_pct(city: City, below_deg: float, ts_ms: int, *, dimmable: bool) -> float:
-    """What the photocell and the dim curve ask of a lamp: 0 by day."""
-    if sky.elevation_deg(city.lat, city.lon, ts_ms) >= below_deg:
-        return 0.0
-    hour = datetime.fromtimestamp(ts_ms / 1000, city.zone_info).hour
-    return float(DIM_PCT if dimmable and (hour >= DIM_FROM_H or hour < DIM_TO_H) else 100)
+def _counted(post: _Post, moments: Moments) -> list[int]:
+    """Its energy counter at each report, from the power in between."""
+    last_ms, last_w = post.last or (int(moments.ts_ms[0]), 0.0)
+    times = np.concatenate(([last_ms], moments.ts_ms))
+    watts = np.concatenate(([last_w], moments.watts))
+    used = (watts[1:] + watts[:-1]) * np.diff(times) / (2 * WH_MS)
+    total = post.counted_wh + np.cumsum(used)
+    post.counted_wh = float(total[-1])
+    post.last = (int(moments.ts_ms[-1]), float(moments.watts[-1]))
+    counted: list[int] = total.astype(np.int64).tolist()
+    return counted
 
 
-def _lamp_values(
-    city: City, lamp: Lamp, story: Sequence[Fault], below_deg: float, ts_ms: int, rng: Random
-) -> dict[str, Any]:
-    now = _active(story, ts_ms)
-    dim = commanded_pct(city, below_deg, ts_ms, dimmable=lamp.dimmable)
-    if dim and Kind.LAMP_DIMMED in now:
-        dim = LOOK_ALIKE_DIM_PCT
-    volts = 0.0 if Kind.FEEDER_OUTAGE in now else MAINS_V * rng.gauss(1, 0.008)
-    watts = _lamp_watts(lamp, now, dim, rng)
-    if not lamp.dimmable and watts > 6 and not _is_warm(city, below_deg, ts_ms):
-        watts *= 0.7
-    values = {
-        "active_power_w": round(watts, 1),
-        "current_a": round(watts / volts / 0.95, 3) if volts else 0.0,
-        "voltage_v": round(volts, 1),
-    }
-    command = {"dim_level_pct": dim} if lamp.dimmable else {"relay_on": dim > 0}
-    return values | command
-
-
-def _lamp_watts(lamp: Lamp, now: set[Kind], dim: float, rng: Random) -> float:
-    noise = lamp.gain * rng.gauss(1, 0.012)
-    standby = rng.uniform(0.4, 1.2)
-    if Kind.FEEDER_OUTAGE in now:
-        return 0.0
-    if dim and not now.isdisjoint({Kind.LAMP_OUT, Kind.LAMP_DIP}):
-        return standby
-    if Kind.DAY_BURNER in now:
-        return lamp.nominal_w * noise
-    return max(standby, _profile_watts(lamp, dim) * noise) if dim else standby
-
-
-def _profile_watts(lamp: Lamp, dim: float) -> float:
-    points = lamp.dim_curve or ((0.0, 0.0), (100.0, lamp.nominal_w))
-    for (dim_a, watt_a), (dim_b, watt_b) in pairwise(points):
-        if dim <= dim_b:
-            return watt_a + (watt_b - watt_a) * (dim - dim_a) / (dim_b - dim_a)
-    return points[-1][1]
-
-
-def _is_warm(city: City, below_deg: float, ts_ms: int) -> bool:
-    return commanded_pct(city, below_deg, ts_ms - WARM_UP_MS, dimmable=False) > 0
-
-
-def _cabinet_values(
-    city: City, circuit: Circuit, story: Sequence[Fault], ts_ms: int, rng: Random
-) -> dict[str, Any]:
-    dead = Kind.FEEDER_OUTAGE in _active(story, ts_ms)
-    volts = rng.uniform(0, 2) if dead else MAINS_V * rng.gauss(1, 0.008)
-    watts = 0.0 if dead else _circuit_watts(city, circuit, ts_ms) * rng.gauss(1, 0.01) + 15
-    return {
-        "active_power_w": round(watts, 1),
-        "current_a": round(watts / volts / 0.95, 2) if watts else 0.0,
-        "voltage_v": round(volts, 1),
-    }
-
-
-def _circuit_watts(city: City, circuit: Circuit, ts_ms: int) -> float:
-    """Single lamps that are out are lost in the noise of a feeder."""
-    below = circuit.on_below_deg
-    dims = {
-        dimmable: commanded_pct(city, below, ts_ms, dimmable=dimmable) for dimmable in (True, False)
-    }
-    return sum(_profile_watts(lamp, dims[lamp.dimmable]) for lamp in circuit.lamps)
+def _said(post: _Post, moments: Moments, draws: Draws) -> Iterator[Said]:
+    counted = _counted(post, moments)
+    apparent = moments.volts * moments.factor
+    current = np.divide(moments.watts, apparent, out=np.zeros(len(apparent)), where=apparent > 0)
+    command: list[Any] = moments.pct.tolist() if post.lamp.dimmable else (moments.pct > 0).tolist()
+    name = "dim_level_pct" if post.lamp.dimmable else "relay_on"
+    rows = zip(
+        moments.ts_ms.tolist(), (moments.ts_ms + draws.latency_ms).tolist(),
+        np.round(moments.watts, 1).tolist(), np.round(current, 3).tolist(),
+        np.round(moments.volts, 1).tolist(), np.round(moments.factor, 2).tolist(),
+        counted, command, strict=True,
+    )  # fmt: skip
+    silenced = is_silenced(moments, post.story)
+    for n, (ts_ms, t_ms, watts, amps, volts, factor, energy, told) in enumerate(rows):
+        if silenced is not None and silenced[n]:
+            continue
+        values = {
+            "active_power_w": watts, "current_a": amps, "voltage_v": volts,
+            "power_factor": factor, "energy_wh": energy, name: told,
+        }  # fmt: skip
+        if ts_ms in moments.more:
+            values |= moments.more[ts_ms]
+        claims = moments.claims.get(ts_ms, ()) if moments.claims else ()
+        yield Said(t_ms, ts_ms, values, None, claims)

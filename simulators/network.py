@@ -1,108 +1,170 @@
-"""What happens to messages between a sensor and the broker: nothing to most of them.
+"""What happens to messages between a device and the broker: nothing to most of them.
 
-Some are sent twice, some come up to two minutes late and out of order, those of a dead device or
-of a concentrator without uplink never come, those of a sick one come spoiled, and old retained
-ones lie about from last week. The order of sending is kept by `t_ms`. Never makes up a reading
-that a sound device could have sent.
+On the air some are lost, some bent, some sent twice, some come minutes late and out of order: each
+device has its own luck, so that one device more changes nobody else's. A concentrator without
+uplink keeps what it hears, as much as its buffer holds, and sends it in a burst on return. What is
+lost for ever is written down. Never makes up a reading.
 """
 
 import heapq
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 
-from simulators.city import City
-from simulators.dice import dice
-from simulators.faults import Fault, Kind
-from simulators.wire import Message, encode, rfc3339
+from simulators.losses import Cause, Losses
+from simulators.outages import Outage, Turn, turns
+from simulators.scenario import Network
+from simulators.spoilt import corrupt
+from simulators.wire import Message, is_whole
 
-TWICE_SHARE, TWICE_MS = 0.004, (1_000, 30_000)
-LATE_SHARE, LATE_MS = 0.01, (5_000, 120_000)
-SPOILT_SHARE = 0.4  # of a sick device's messages
-STALE_AGE_MS = 3 * 86_400_000
-_OUT_OF_RANGE = 99_999
+TWICE_MS = (1_000, 30_000)
+BATCH_MAX = 500  # messages in one, says the contract
+WILL_MS = 45_000  # an unheard connection is given up after one and a half keep-alives of 30 s
+
+Words = Callable[[str, int, bool], Iterable[Message]]
+"""(concentrator, time, online): what the broker holds retained of its devices from then on."""
 
 
-def disturb(city: City, faults: Sequence[Fault], sent: Iterable[Message]) -> Iterator[Message]:
-    """The messages as they reach the broker, in order of `t_ms`."""
-    rng = dice(city.seed, "network")
-    gone = {f.target: f for f in faults if f.kind in (Kind.DEVICE_SILENT, Kind.MASS_SILENCE)}
-    sick = {fault.target for fault in faults if fault.kind is Kind.SICK}
-    waiting: list[tuple[int, int, Message]] = []
-    for number, message in enumerate(sent):
+def on_the_air(
+    network: Network, rng: Random, messages: Iterable[Message], losses: Losses
+) -> Iterator[Message]:
+    """The messages of one device as they reach its concentrator, in order again."""
+    shares = (network.loss, network.corrupt, network.late, network.duplicate)
+    trouble = 1 - math.prod(1 - share for share in shares)
+    if not trouble:
+        return iter(messages)
+    return _through_the_air(network, trouble, rng, messages, losses)
+
+
+def _through_the_air(
+    network: Network, trouble: float, rng: Random, messages: Iterable[Message], losses: Losses
+) -> Iterator[Message]:
+    number, waiting = 0, list[tuple[int, int, Message]]()
+    for message in messages:
         while waiting and waiting[0][0] <= message.t_ms:
             yield heapq.heappop(waiting)[2]
-        if any(gone[name].active(message.t_ms) for name in _names(message) if name in gone):
+        if message.retain or (luck := rng.random()) >= trouble:
+            yield message
             continue
-        for copy in _copies(message, message.device in sick, rng):
+        for copy in _with_bad_luck(network, luck, message, rng, losses):
+            number += 1
             heapq.heappush(waiting, (copy.t_ms, number, copy))
     while waiting:
         yield heapq.heappop(waiting)[2]
 
 
-def _names(message: Message) -> tuple[str, str]:
-    return message.device, message.concentrator
-
-
-def _copies(message: Message, is_sick: bool, rng: Random) -> Iterator[Message]:
-    if message.leaf != "telemetry" or message.retain:
-        yield message
+def _with_bad_luck(
+    network: Network, luck: float, message: Message, rng: Random, losses: Losses
+) -> Iterator[Message]:
+    """One throw decides over everything, each by its own share: the lowest part of what is left of
+    it is where it happens.
+    """
+    lost, luck = _split(luck, network.loss)
+    if lost:
+        losses.add(message, Cause.RADIO)
         return
-    fate, delay = rng.random(), rng.randint(*TWICE_MS)
-    if is_sick and rng.random() < SPOILT_SHARE:
-        message = message._replace(payload=rng.choice(SPOILERS)(message.payload))
-    if fate < LATE_SHARE:
-        message = message._replace(t_ms=message.t_ms + rng.randint(*LATE_MS))
+    bent, luck = _split(luck, network.corrupt)
+    if bent:
+        losses.add(message, Cause.CORRUPT)
+        message = message._replace(payload=corrupt(message.payload, rng))
+    late, luck = _split(luck, network.late)
+    if late:
+        low_s, high_s = network.late_by
+        delay_ms = rng.randint(round(low_s * 1000), round(max(low_s, high_s) * 1000))
+        message = message._replace(t_ms=message.t_ms + delay_ms)
     yield message
-    if LATE_SHARE <= fate < LATE_SHARE + TWICE_SHARE:
-        yield message._replace(t_ms=message.t_ms + delay)
+    if _split(luck, network.duplicate)[0]:
+        yield message._replace(t_ms=message.t_ms + rng.randint(*TWICE_MS))
 
 
-def _cut_short(payload: bytes) -> bytes:
-    return payload[: len(payload) * 2 // 3]
+def _split(luck: float, share: float) -> tuple[bool, float]:
+    """(does it happen, the luck that is left, between 0 and 1 again)"""
+    if luck < share:
+        return True, luck / share
+    return False, (luck - share) / (1 - share)
 
 
-def _not_text(payload: bytes) -> bytes:
-    return b"\xff\xfe\x00" + payload[:20]
+def over_the_uplinks(
+    outages: Mapping[str, Sequence[Outage]],
+    messages: Iterable[Message],
+    words: Words,
+    losses: Losses,
+    end_ms: int,
+) -> Iterator[Message]:
+    """The messages of all devices as they reach the broker. In memory: what concentrators keep."""
+    plan = turns(outages, WILL_MS)
+    if not plan:
+        return iter(messages)
+    return _Uplinks(words, losses).carry(plan, messages, end_ms)
 
 
-def _not_a_number(payload: bytes) -> bytes:
-    """Some firmware prints NaN for a sensor that gives nothing: not JSON."""
-    body = json.loads(payload)
-    body["values"] = dict.fromkeys(body["values"], float("nan"))
-    return json.dumps(body, separators=(",", ":")).encode()
+class _Uplinks:
+    """`_down`: the concentrators without uplink, and what they keep meanwhile."""
+
+    def __init__(self, words: Words, losses: Losses) -> None:
+        self._words, self._losses = words, losses
+        self._down: dict[str, tuple[Outage, deque[Message]]] = {}
+
+    def carry(
+        self, plan: Iterable[Turn], messages: Iterable[Message], end_ms: int
+    ) -> Iterator[Message]:
+        upcoming, down = deque(plan), self._down
+        for message in messages:
+            while upcoming and upcoming[0].t_ms <= message.t_ms:
+                yield from self._take(upcoming.popleft())
+            if message.concentrator in down:
+                self._keep(message)
+            else:
+                yield message
+        while upcoming and upcoming[0].t_ms < end_ms:
+            yield from self._take(upcoming.popleft())
+        for outage, kept in down.values():
+            for message in kept:
+                self._losses.add(message, Cause.NEVER_BACK, outage.start_ms)
+
+    def _keep(self, message: Message) -> None:
+        outage, kept = self._down[message.concentrator]
+        kept.append(message)
+        if outage.keeps is not None and len(kept) > outage.keeps:
+            cause = Cause.BUFFER_FULL if outage.keeps else Cause.NO_UPLINK
+            self._losses.add(kept.popleft(), cause, outage.start_ms)
+
+    def _take(self, turn: Turn) -> Iterator[Message]:
+        name = turn.concentrator
+        if turn.what == "down":
+            self._down[name] = (turn.outage, deque())
+        elif turn.what == "will":
+            yield from self._words(name, turn.t_ms, False)
+        else:
+            _, kept = self._down.pop(name)
+            if turn.told:
+                yield from self._words(name, turn.t_ms, True)
+            yield from bursts(kept, turn.t_ms)
 
 
-def _out_of_range(payload: bytes) -> bytes:
-    body = json.loads(payload)
-    body["values"][next(iter(body["values"]))] = _OUT_OF_RANGE
-    return encode(body)
+def bursts(kept: Iterable[Message], t_ms: int) -> Iterator[Message]:
+    """What a concentrator sends on return: of each device one batch or several, in the order in
+    which they were first heard; what fits in no batch, singly.
+    """
+    by_topic: dict[str, list[Message]] = {}
+    for message in kept:
+        if _fits_a_batch(message):
+            by_topic.setdefault(message.topic, []).append(message)
+        else:
+            yield message._replace(t_ms=t_ms)
+    for topic, messages in by_topic.items():
+        for first in range(0, len(messages), BATCH_MAX):
+            part = messages[first : first + BATCH_MAX]
+            if len(part) == 1:
+                yield part[0]._replace(t_ms=t_ms)
+                continue
+            payload = b"[" + b",".join(message.payload for message in part) + b"]"
+            batch = topic.removesuffix("telemetry") + "batch"
+            yield part[0]._replace(t_ms=t_ms, topic=batch, payload=payload)
 
 
-def _as_text(payload: bytes) -> bytes:
-    body = json.loads(payload)
-    body["values"] = {key: str(value) for key, value in body["values"].items()}
-    return encode(body)
-
-
-SPOILERS: Sequence[Callable[[bytes], bytes]] = (
-    _cut_short, _not_text, _not_a_number, _out_of_range, _as_text,
-)  # fmt: skip
-
-
-def stale_messages(city: City, faults: Sequence[Fault]) -> Iterator[Message]:
-    """Telemetry of three days ago that somebody left retained: a dark lamp, a burning bin."""
-    targets = {fault.target: fault for fault in faults if fault.kind is Kind.STALE}
-    for kind, speaker in city.speakers():
-        if speaker.device not in targets:
-            continue
-        voice = city.voice(kind, speaker)
-        ts_ms = city.start_ms - STALE_AGE_MS
-        values = {
-            "streetlight": {"active_power_w": 0.0, "voltage_v": 240.0, "relay_on": True},
-            "bin": {"fill_pct": 97.0, "temperature_c": 81.0},
-        }[kind]
-        body = {"ts": rfc3339(ts_ms), "boot": voice.boot - 1, "seq": 9000, "values": values}
-        payload = encode(body | ({"sim": True} if city.sim else {}))
-        topic = voice.topic("telemetry")
-        yield Message(city.start_ms, topic, payload, 1, True, speaker.concentrator)
+def _fits_a_batch(message: Message) -> bool:
+    """Telemetry of our own format that is whole: one that is bent would bend the others."""
+    own = message.topic.startswith("city/v1/") and message.leaf == "telemetry"
+    return own and not message.retain and is_whole(message.payload)

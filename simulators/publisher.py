@@ -6,21 +6,20 @@ left out. Delivery is the uplinks' promise: at least once, none lost.
 """
 
 import asyncio
-import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
+from simulators.excerpt import Excerpt, Playing
 from simulators.recording import read_recording
 from simulators.uplink import OUTSTANDING_MAX, Login, Uplink
-from simulators.wire import Message, encode, parse_rfc3339, rfc3339
+from simulators.wire import Message
 
 PROGRESS_EVERY_S = 0.2
 YIELD_EVERY = 25  # messages handed over before the connections get a turn
-CLOCK_SET_MS = 946_684_800_000  # stamps before the year 2000 come from clocks never set: not moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +92,31 @@ async def replay(
     """A recording over one connection. `speed` 1 keeps its gaps. `shift_to_ms`: its first message
     happens then; the times inside payloads of our own format move along, other formats' do not.
     """
-    messages = iter(read_recording(recording))
+    playing = Playing(lambda: read_recording(recording), Excerpt(shift_to_ms=shift_to_ms))
+    return await play(
+        playing.messages(), url, login, speed=speed, await_ack=await_ack, on_progress=on_progress
+    )
+
+
+async def play(
+    messages: Iterable[Message],
+    url: str,
+    login: Login | None = None,
+    *,
+    speed: float = math.inf,
+    await_ack: bool = False,
+    on_progress: Progress | None = None,
+) -> Published:
+    """Messages of whatever origin over one connection, the first of them at once."""
+    messages = iter(messages)
     first = next(messages, None)
     if first is None:
         return Published(0, 0)
-    delta_ms = 0 if shift_to_ms is None else shift_to_ms - first.t_ms
     logins = {} if login is None else {"": login}
-    pace = Pace(first.t_ms + delta_ms, time.time(), speed)
-    moved = shifted(_chain(first, messages), delta_ms)
-    return await publish(moved, url, logins, pace, await_ack=await_ack, on_progress=on_progress)
-
-
-def shifted(messages: Iterable[Message], delta_ms: int) -> Iterator[Message]:
-    """The same messages at another time."""
-    for message in messages:
-        if delta_ms:
-            payload = _shift_payload(message.payload, delta_ms)
-            yield message._replace(t_ms=message.t_ms + delta_ms, payload=payload)
-        else:
-            yield message
+    pace = Pace(first.t_ms, time.time(), speed)
+    return await publish(
+        chain((first,), messages), url, logins, pace, await_ack=await_ack, on_progress=on_progress
+    )
 
 
 class _Room:
@@ -175,24 +180,3 @@ async def _feed(
             told_s = time.monotonic()
     for line in room.lines.values():
         line.close()
-
-
-def _chain(first: Message, rest: Iterator[Message]) -> Iterator[Message]:
-    yield first
-    yield from rest
-
-
-def _shift_payload(payload: bytes, delta_ms: int) -> bytes:
-    try:
-        body: Any = json.loads(payload)
-        entries = body if isinstance(body, list) else [body]
-        for entry in entries:
-            _shift_stamp(entry, delta_ms)
-        return encode(body)
-    except (ValueError, TypeError, KeyError):
-        return payload  # not of our format: sent as recorded
-
-
-def _shift_stamp(entry: dict[str, Any], delta_ms: int) -> None:
-    if entry["ts"] is not None and (ts_ms := parse_rfc3339(entry["ts"])) >= CLOCK_SET_MS:
-        entry["ts"] = rfc3339(ts_ms + delta_ms)

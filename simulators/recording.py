@@ -7,12 +7,11 @@ duplicate keys) as base64 of its bytes. A bad line is refused with its number an
 
 import base64
 import gzip
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import IO, Any, NoReturn, Self, cast
 
 from simulators.wire import Message, parse_rfc3339, rfc3339
 
@@ -30,9 +29,51 @@ def write_recording(path: Path, messages: Iterable[Message]) -> int:
     count = 0
     with _open_to_write(path) as file:
         for message in messages:
-            file.write(json.dumps(_line(message), separators=(",", ":")) + "\n")
+            file.write(_text(message))
             count += 1
     return count
+
+
+class Tape:
+    """A recording being made, in a file that was not there before. Up to the last `flush` it is
+    whole, whatever happens to this process afterwards: each is a gzip member of its own. Usable as
+    a context manager. Raises FileExistsError, OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("xb", buffering=0)
+        self._zipped = path.name.endswith(".gz")
+        self._waiting: list[bytes] = []
+        self._last_ms = 0
+
+    def write(self, message: Message) -> None:
+        """A clock that was set back does not turn the order round."""
+        self._last_ms = max(self._last_ms, message.t_ms)
+        self._waiting.append(_text(message._replace(t_ms=self._last_ms)))
+
+    def flush(self) -> None:
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            if self._zipped:
+                data = gzip.compress(data, GZIP_LEVEL, mtime=0)
+            while data:
+                data = data[self._file.write(data) :]
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        """What failed before its first message leaves no file behind."""
+        self.close()
+        if failed is not None and not self._path.stat().st_size:
+            self._path.unlink()
 
 
 def read_recording(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> Iterator[Message]:
@@ -55,14 +96,14 @@ def read_recording(path: Path, wanted: Callable[[str], bool] = lambda _: True) -
 
 
 @contextmanager
-def _open_to_write(path: Path) -> Iterator[IO[str]]:
+def _open_to_write(path: Path) -> Iterator[IO[bytes]]:
     with ExitStack() as files:
         raw: IO[bytes] = files.enter_context(path.open("wb"))
         if path.name.endswith(".gz"):
             # No name and no time inside: the same messages give the same file.
             zipped = gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0)
             raw = cast(IO[bytes], files.enter_context(zipped))
-        yield files.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
+        yield raw
 
 
 def _open_to_read(path: Path) -> IO[str]:
@@ -71,13 +112,17 @@ def _open_to_read(path: Path) -> IO[str]:
     return path.open(encoding="utf-8")
 
 
+def _text(message: Message) -> bytes:
+    return json.dumps(_line(message), separators=(",", ":")).encode() + b"\n"
+
+
 def _line(message: Message) -> dict[str, Any]:
     head = {
         "t": rfc3339(message.t_ms), "topic": message.topic,
         "qos": message.qos, "retain": message.retain,
     }  # fmt: skip
     try:
-        return head | {"payload": _faithful(message.payload)}
+        return head | {"payload": faithful(message.payload)}
     except ValueError:  # includes bytes that are no UTF-8
         return head | {"payload_b64": base64.b64encode(message.payload).decode()}
 
@@ -97,7 +142,7 @@ def _message(line: str, last_ms: int) -> Message:
     return Message(t_ms, topic, payload, qos, retain)
 
 
-def _faithful(payload: bytes) -> Any:
+def faithful(payload: bytes) -> Any:
     """The JSON value of a payload; ValueError where writing it again would not say the same."""
     value = json.loads(
         payload.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant

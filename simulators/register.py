@@ -20,7 +20,11 @@ def write_assets(path: Path, collection: dict[str, Any]) -> None:
 
 
 def assets(city: City) -> dict[str, Any]:
-    """The city's register as a GeoJSON FeatureCollection (vehicles are not assets)."""
+    """The city's register as a GeoJSON FeatureCollection (vehicles are not assets): of a surveyed
+    city the one that it was surveyed from.
+    """
+    if city.survey:
+        return dict(city.survey.collection)
     features = [_feature(kind, post) for kind, post in city.posts()]
     return {"type": "FeatureCollection", "features": features}
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 J2000_MS = 946_728_000_000  # 2000-01-01T12:00:00Z
 DAY_MS = 86_400_000
+# Illuminance in civil twilight, from about 400 lx at sunset to 3.4 lx at -6 degrees.
+SUNSET_DEG, SUNSET_LX, LUX_DEG = -0.833, 400.0, 0.92
 STEP_MS = 300_000  # spans are found to five minutes, well inside the margins put on them
 
 
@@ -49,3 +51,24 @@ def spans(
             since = None
             if begin < end:
                 yield begin, end
+
+
+def elevations(lat: float, lon: float, start_ms: int, end_ms: int) -> list[tuple[int, float]]:
+    """(time, elevation) every five minutes from `start_ms` to beyond `end_ms`."""
+    times = range(start_ms, end_ms + STEP_MS, STEP_MS)
+    return [(ts_ms, elevation_deg(lat, lon, ts_ms)) for ts_ms in times]
+
+
+def clear_lux(elevation: float) -> float:
+    """Daylight on the ground about sunset under a clear sky: it halves with every 0.75 degrees."""
+    return SUNSET_LX * math.exp(LUX_DEG * (elevation - SUNSET_DEG))
+
+
+def elevation_of_lux(lux: float) -> float:
+    """The reverse: the elevation at which a clear sky gives that light."""
+    return SUNSET_DEG + math.log(lux / SUNSET_LX) / LUX_DEG
+
+
+def passing_light(cover: float) -> float:
+    """The share of daylight that clouds let through, by the share of the sky that they cover."""
+    return 1.0 - 0.75 * math.pow(cover, 3.4)

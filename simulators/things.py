@@ -6,6 +6,11 @@ watts, as the names say; positions are WGS 84 degrees.
 
 from dataclasses import dataclass
 
+from simulators.drives import Drive
+
+# For each axis of the sensor, how much it feels of ahead, aside and up.
+Mount = tuple[tuple[float, float, float], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Post:
@@ -31,7 +36,9 @@ class Lamp(Post):
 
 @dataclass(frozen=True, slots=True)
 class Circuit(Post):
-    """A feeder with its cabinet; the cabinet's asset bears the circuit's name."""
+    """A feeder with its cabinet; the cabinet's asset bears the circuit's name. Of a circuit without
+    a cabinet `device` is empty.
+    """
 
     lamps: tuple[Lamp, ...]
     on_below_deg: float
@@ -69,17 +76,18 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Drive:
-    start_ms: int
-    speed_mps: float
-
-
-@dataclass(frozen=True, slots=True)
 class Vehicle:
+    """`body`: of which suspension; `gps_m`: standard deviation of its position in each direction;
+    `mount`: None if its sensor is mounted upright.
+    """
+
     device: str
     zone: str
     concentrator: str
     route: int
     rate_hz: int
     samples: int
+    body: str
+    gps_m: float
+    mount: Mount | None
     drives: tuple[Drive, ...]

@@ -9,9 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
 
 
 class Said(NamedTuple):
@@ -27,7 +31,9 @@ class Said(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One publish: `t_ms` is when it is sent, `concentrator` whose connection carries it."""
+    """One publish: `t_ms` is when it is sent, `concentrator` whose connection carries it,
+    `speaker` the device that sent it, whatever the topic says.
+    """
 
     t_ms: int
     topic: str
@@ -35,6 +41,7 @@ class Message(NamedTuple):
     qos: int = 1
     retain: bool = False
     concentrator: str = ""
+    speaker: str = ""
 
     @property
     def device(self) -> str:
@@ -49,9 +56,20 @@ class Message(NamedTuple):
 
 def rfc3339(ts_ms: int) -> str:
     """Milliseconds since the epoch -> `2026-01-15T20:05:00Z`, a fraction only if it has one."""
-    moment = EPOCH + timedelta(milliseconds=ts_ms)
-    spec = "milliseconds" if ts_ms % 1000 else "seconds"
-    return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
+    day, rest = divmod(ts_ms, DAY_MS)
+    minute, rest = divmod(rest, MINUTE_MS)
+    second, thousandth = divmod(rest, 1000)
+    fraction = f".{thousandth:03d}" if thousandth else ""
+    return f"{_date(day)}{_MINUTES[minute]}{_SECONDS[second]}{fraction}Z"
+
+
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60))
+_SECONDS = tuple(f"{second:02d}" for second in range(60))
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def ms_of(moment: datetime) -> int:
@@ -69,12 +87,26 @@ def parse_rfc3339(text: str) -> int:
 
 def encode(value: object) -> bytes:
     """JSON as compact as devices send it; raises ValueError for NaN and infinities."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    payload = _ENCODER.encode(value)
+    if b"null" in payload:  # what stands there for NaN, too
+        json.dumps(value, allow_nan=False)
+    return payload
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def is_whole(payload: bytes) -> bool:
+    """Whether it is one JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(payload), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 @dataclass(slots=True)
 class Voice:
-    """How one device speaks. `epoch_clock_until_ms`: until then its clock starts at 1970."""
+    """How one device speaks."""
 
     zone: str
     kind: str
@@ -83,8 +115,10 @@ class Voice:
     boot: int
     seq: int
     sim: bool
-    epoch_clock_until_ms: int = 0
-    _born_ms: int | None = field(default=None, repr=False)
+    _telemetry: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._telemetry = self.topic("telemetry")
 
     def topic(self, leaf: str) -> str:
         return f"city/v1/{self.zone}/{self.kind}/{self.device}/{leaf}"
@@ -92,25 +126,25 @@ class Voice:
     def say(self, said: Said) -> Message:
         """The next telemetry message."""
         self.seq += 1
-        body: dict[str, Any] = {"ts": self._stamp(said.ts_ms), "boot": self.boot, "seq": self.seq}
-        body["values"] = said.values
+        body: dict[str, Any] = {
+            "ts": rfc3339(said.ts_ms), "boot": self.boot, "seq": self.seq, "values": said.values,
+        }  # fmt: skip
         if said.loc is not None:
             body["loc"] = said.loc
         if said.claims:
             body["faults"] = said.claims
         if self.sim:
             body["sim"] = True
-        topic = self.topic("telemetry")
-        return Message(said.t_ms, topic, encode(body), concentrator=self.concentrator)
+        payload = encode(body)
+        return Message(
+            said.t_ms, self._telemetry, payload, 1, False, self.concentrator, self.device
+        )
 
-    def online(self, t_ms: int) -> Message:
-        """The retained word that the device is there."""
-        payload = encode({"online": True})
-        return Message(t_ms, self.topic("status"), payload, 1, True, self.concentrator)
+    def restart(self) -> None:
+        """It boots: the next message is the first of a new run of numbers."""
+        self.boot, self.seq = self.boot + 1, 0
 
-    def _stamp(self, ts_ms: int) -> str:
-        if self._born_ms is None:
-            self._born_ms = ts_ms
-        if ts_ms < self.epoch_clock_until_ms:
-            return rfc3339(ts_ms - self._born_ms)
-        return rfc3339(ts_ms)
+    def status(self, t_ms: int, *, online: bool) -> Message:
+        """The retained word whether the device is there: its own, or its will's."""
+        topic, payload = self.topic("status"), encode({"online": online})
+        return Message(t_ms, topic, payload, 1, True, self.concentrator, self.device)

@@ -78,12 +78,12 @@ FILE_CALLS = frozenset({"open", "read_bytes", "read_text", "write_bytes", "write
 
 # Where each library may be imported; `sqlite3` is here because it is the store's alone.
 LIBRARIES = {
-    "aiomqtt": ("simulators/uplink.py",),
+    "aiomqtt": ("simulators/recorder.py", "simulators/uplink.py"),
     "defusedxml": ("gateway/georeport_read.py",),
     "httpx": ("gateway/georeport_http.py", "gateway/cli/*"),
     "influxdb_client": ("gateway/history.py",),
     "lark": ("rules/*",),
-    "msgspec": ("gateway/*", "rules/*"),
+    "msgspec": ("gateway/*", "rules/*", "simulators/wire.py", "simulators/wires/*"),
     "numpy": (
         "rules/almanac.py",
         "rules/columns.py",
@@ -98,8 +98,8 @@ LIBRARIES = {
         "rules/windows.py",
         "simulators/*",
     ),
-    "paho": ("gateway/broker.py",),
-    "pydantic": ("gateway/*", "simulators/desk/*", "simulators/scenario.py"),
+    "paho": ("gateway/broker.py", "simulators/held_rate.py", "simulators/recorder.py"),
+    "pydantic": ("gateway/*", "simulators/desk/*", "simulators/scenario*.py"),
     "pydantic_core": ("gateway/contract.py",),
     "rich": ("gateway/cli/*",),
     "sqlite3": ("gateway/ledger.py", "gateway/store.py", "simulators/desk/ledger.py"),
@@ -108,7 +108,7 @@ LIBRARIES = {
     "urllib3": ("gateway/history.py",),
     "watchfiles": ("gateway/cli/*",),
     "uvicorn": ("simulators/desk/*",),
-    "yaml": ("rules/document.py",),
+    "yaml": ("rules/document.py", "simulators/marked_yaml.py"),
 }
 
 # Who may ask what time of day it is. The rest is given the time, or a Clock.
@@ -117,6 +117,7 @@ WALL_CLOCK = (
     "gateway/cli/*",
     "simulators/desk/server.py",
     "simulators/publisher.py",
+    "simulators/recorder.py",
 )
 COMPILES = ("rules/codegen.py",)  # from the typed tree, never from text that a person wrote
 

@@ -11,6 +11,7 @@ from conftest import SENSE311, BundledBroker, Publisher, running, wait_until
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from simulators.faults import Kind
 from simulators.recording import read_recording
 from simulators.truth import Label, read_labels, write_labels
 
@@ -71,10 +72,87 @@ def test_wrong_usage_ends_with_a_hint(words: list[str], hint: str) -> None:
 
 
 def test_what_can_be_simulated_is_listed() -> None:
-    """By name, with a line each."""
+    """By name, with a file and a line each."""
     code, told, _ = sense311("sim", "list")
 
-    assert (code, [one["name"] for one in told["scenarios"]]) == (0, ["city"])
+    names = [one["name"] for one in told["scenarios"]]
+    assert code == 0
+    assert {"city", "quiet-night", "tutorial"} < set(names)
+    assert all(Path(one["path"]).is_file() and one["description"] for one in told["scenarios"])
+
+
+def test_a_scenario_runs_with_some_of_its_values_changed(tmp_path: Path) -> None:
+    """By name or by file; what is not said stays as it is."""
+    code, told, _ = sense311("sim", "run", "tutorial", "--hours", 9, "--out", tmp_path / "a")
+    sense311("sim", "new", "mine", "-o", tmp_path / "mine.yaml")
+    sense311("sim", "run", tmp_path / "mine.yaml", "--hours", 9, "--out", tmp_path / "b")
+
+    one, two = (read_labels(tmp_path / x / "labels.csv") for x in "ab")
+    assert (code, told["scenario"], told["seed"]) == (0, "tutorial", 7)
+    assert one == two != []
+
+
+# -- scenario files -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["tutorial", "lamp-ageing", "city"])
+def test_a_new_scenario_is_one_that_checks(tmp_path: Path, source: str) -> None:
+    """With the rule files that it names, and under its own name."""
+    path = tmp_path / "folder/mine.yaml"
+    code, told, words = sense311("sim", "new", "mine", "--from", source, "-o", path)
+
+    assert (code, told["file"], "sim run" in words) == (0, str(path), True)
+    assert sense311("sim", "check", path)[:2] == (0, {"ok": True, "findings": []})
+    assert "name: mine\n" in path.read_text()
+    assert all((path.parent / name).is_file() for name in told["also"])
+    assert bool(told["also"]) == (source == "lamp-ageing")
+    assert sense311("sim", "new", "mine", "-o", path)[0] == 2  # nothing is overwritten
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["sim", "new", "Mine"], "lower case"),
+        (["sim", "new", "mine", "--from", "tutorail"], "tutorial"),
+        (["sim", "check", "quiet-nite"], "quiet-night"),
+        (["sim", "run", "nowhere.yaml", "--out", "x"], "nowhere.yaml"),
+        (["sim", "run", "tutorial", "--hours", "2", "--out", "x"], "tutorial.yaml:20:"),
+        (["demo", "lamp-ageing"], "sim score"),
+    ],
+)
+def test_a_scenario_that_cannot_be_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str
+) -> None:
+    """In one line with a hint, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words)
+
+    assert done.exit_code in (1, 2)
+    assert hint in done.output
+    assert "Traceback" not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_findings_of_a_scenario_are_objects(tmp_path: Path) -> None:
+    """With file, line, column, message and hint."""
+    path = tmp_path / "bad.yaml"
+    path.write_text("scenario: 1\nname: bad\ndescription: d\nfaults:\n  - {kind: lamp_uot}\n")
+    code, told, _ = sense311("sim", "check", path, "city")
+
+    assert (code, told["ok"]) == (1, False)
+    (found,) = told["findings"]
+    assert (found["file"], found["line"], found["column"]) == (str(path), 5, 12)
+    assert "lamp_uot" in found["message"]
+    assert "lamp_out" in found["hint"]
+
+
+def test_every_kind_of_fault_is_told() -> None:
+    """And the schema knows the same."""
+    _, told, _ = sense311("sim", "faults")
+    _, schema, _ = sense311("sim", "schema")
+
+    kinds = [one["kind"] for one in told["faults"]]
+    assert kinds == schema["$defs"]["Kind"]["enum"] == [kind.value for kind in Kind]
 
 
 # -- score ----------------------------------------------------------------------------------------

@@ -31,7 +31,9 @@ from rules.fields import CATALOGUE, REPORTED_KINDS
 from rules.files import load
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "gateway/README.md", "deploy/README.md", "rules/README.md")
+DOCUMENTS = (
+    "README.md", "gateway/README.md", "deploy/README.md", "rules/README.md", "simulators/README.md",
+)  # fmt: skip
 FENCE = re.compile(r"^```(\w+) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 PORT = "8311"  # of the desk in the examples; a test takes a free one
 RUN_S = 120

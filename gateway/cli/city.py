@@ -3,7 +3,6 @@
 They start processes, show progress, and judge; what happens in the city is not theirs.
 """
 
-import json as json_
 import math
 import shutil
 import signal
@@ -18,12 +17,25 @@ import typer
 
 from gateway.cli.output import Code, Json, answer, fail, say, told_plainly
 from gateway.cli.service import ConfigFile
-from gateway.cli.sim import Bins, Hours, Lamps, Road, Seed, logins_of, speed_of, tell_progress
+from gateway.cli.simulating.options import (
+    Bins,
+    Hours,
+    Lamps,
+    Road,
+    Seed,
+    changes_of,
+    login_of,
+    options_of,
+    shown_moving,
+    speed_of,
+    staged_well,
+    time_ms,
+)
 
 if TYPE_CHECKING:
     from gateway.cli.performance import Performance, Verdict, View, Watch
     from gateway.cli.stage import Stage
-    from simulators.uplink import Login
+    from simulators.plan import Plan
 
 DEMO_SPEED = 1500.0  # a night and a day in a minute
 TEND_S = 0.2
@@ -36,15 +48,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    seed: Seed = 1,
+    scenario: Annotated[str, typer.Argument(help="A file, or one of `sim list`.")] = "city",
+    seed: Seed = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where it plays: a new or empty folder.")
     ] = None,
     speed: Annotated[float, typer.Option(min=1, help="Simulated seconds a second.")] = DEMO_SPEED,
-    hours: Hours = 24.0,
-    lamps: Lamps = 500,
-    bins: Bins = 150,
-    road: Road = 60,
+    hours: Hours = None,
+    lamps: Lamps = None,
+    bins: Bins = None,
+    road: Road = None,
     desk_faults: Annotated[
         str | None, typer.Option(help='How the desk misbehaves: {"drop_after_rate": 0.3}')
     ] = None,
@@ -59,8 +72,10 @@ def demo(
 
     began_s = time.monotonic()
     _check_faults(desk_faults, as_json=json)
+    options = options_of(seed, hours, lamps, bins, road)
+    plan = _staged(scenario, changes_of(seed, hours, lamps, bins, road), as_json=json)
     place = _place(folder, as_json=json)
-    script = Script(seed, place, speed, lamps, bins, road, hours, desk_faults)
+    script = Script(_whole(scenario), options, plan, place, speed, desk_faults)
     try:
         with _interruptible(), Stage(place) as stage:
             with _bars() as watch:
@@ -79,6 +94,26 @@ def demo(
     elif not json:
         say(f"what it wrote is in {place}")
     raise typer.Exit(Code.GOOD if verdict.perfect else Code.FINDINGS)
+
+
+def _whole(scenario: str) -> str:
+    """As it is found from any folder."""
+    from simulators.scenario_file import find
+
+    return str(find(scenario).resolve())
+
+
+def _staged(scenario: str, changes: dict[str, Any], *, as_json: bool) -> "Plan":
+    """With the shipped rules, which are those that the gateway of the demo has."""
+    from simulators.scenario_file import read_scenario
+    from simulators.staging import plan_from
+
+    with staged_well(as_json=as_json):
+        file = read_scenario(scenario).changed(changes)
+        if file.rule_files:
+            advice = f"the demo plays with the shipped ones; try `sense311 sim score {scenario}`"
+            fail(f"{scenario} has rules of its own; {advice}", Code.USAGE, as_json=as_json)
+        return plan_from(file)
 
 
 def replay(
@@ -110,9 +145,9 @@ def replay(
     with told_plainly(as_json=json):
         settings, secrets = read_config(config)
     try:
-        shift_to_ms = None if shift_to is None else _time_ms(shift_to)
-        login = _login(credentials or settings.broker.credentials, user, password_file)
-        with _bar(f"replay {recording.name}") as tell:
+        shift_to_ms = None if shift_to is None else time_ms("--shift-to", shift_to)
+        login = login_of(credentials or settings.broker.credentials, user, password_file)
+        with shown_moving(f"replay {recording.name}") as tell:
             done = asyncio.run(
                 publish_recording(
                     recording, secrets.broker_url, login, speed=speed, shift_to_ms=shift_to_ms,
@@ -246,64 +281,3 @@ def _tell(verdict: "Verdict", performance: "Performance", seconds: float, *, as_
     Console().print(board(judged, facts | verdict.restarts))
     stuck = [f"not settled: {verdict.unsettled}"] if verdict.unsettled else []
     answer({}, [*stuck, *failings(judged)], as_json=False)
-
-
-# -- the replay's surroundings --------------------------------------------------------------------
-
-
-def _time_ms(text: str) -> int:
-    from simulators.wire import parse_rfc3339
-
-    try:
-        return parse_rfc3339(text)
-    except ValueError:
-        raise ValueError(f"--shift-to {text}: a time as 2026-01-15T20:05:00Z") from None
-
-
-def _login(
-    credentials: Path | None, user: str | None, password_file: Path | None
-) -> "Login | None":
-    """Who may speak for every device. None: nobody was named, the broker lets anyone in."""
-    from simulators.uplink import Login
-
-    if password_file is not None:
-        if user is None:
-            raise ValueError("--password-file needs --user")
-        return Login(user, password_file.read_text("utf-8").strip())
-    if credentials is None:
-        return None
-    logins = logins_of(credentials)
-    name = user or _anyone(credentials)
-    if name not in logins:
-        raise ValueError(
-            f"{credentials} has no user {user or 'that may speak for every device'}; make one: "
-            'sense311 broker --devices FILE with {"replay": ["*"]} in it, or name one with --user'
-        )
-    return logins[name]
-
-
-def _anyone(credentials: Path) -> str:
-    devices = json_.loads(credentials.read_text("utf-8"))["devices"]
-    return next((user for user, entry in devices.items() if "*" in entry["devices"]), "")
-
-
-@contextmanager
-def _bar(title: str) -> "Iterator[Any]":
-    """A bar on a terminal, else a JSON line now and then."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    from simulators.wire import rfc3339
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield tell_progress
-        return
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console) as progress:
-        task = progress.add_task(title)
-
-        def tell(t_ms: int, published: int) -> None:
-            text = f"{title}: {rfc3339(t_ms)}, {published:,} published"
-            progress.update(task, description=text)
-
-        yield tell

@@ -16,8 +16,7 @@ from typing import Any
 from gateway.cli.scoreboard import ledger_of, rules_by_code
 from gateway.cli.stage import Stage, StageError
 from gateway.ledger import incidents_of, progress_of, requests_of
-from simulators.city import City
-from simulators.plan import Plan, plan_of
+from simulators.plan import Plan
 from simulators.register import write_assets
 from simulators.score import Score, score
 from simulators.truth import write_labels
@@ -35,21 +34,16 @@ MOVING = frozenset({"ready", "sending", "uncertain", "tokened"})
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What is to be played. `speed`: simulated seconds a second."""
+    """What is to be played: a scenario, with some of its values changed. `options`: the changes, as
+    `sim run` takes them. `speed`: simulated seconds a second.
+    """
 
-    seed: int
+    scenario: str
+    options: tuple[str, ...]
+    plan: Plan
     folder: Path
     speed: float
-    lamps: int
-    bins: int
-    road: int
-    hours: float
     desk_faults: str | None = None
-
-    def plan(self) -> Plan:
-        return plan_of(
-            City.sized(self.seed, self.lamps, self.bins, self.road, duration=f"{self.hours}h")
-        )
 
 
 @dataclass(slots=True)
@@ -90,7 +84,7 @@ class Performance:
         self.script = script
         self._stage = stage
         self._watch = watch
-        self._plan = script.plan()
+        self._plan = script.plan
         self._folder = script.folder
         self._database = script.folder / "data" / "sense311.db"
         self.view = View(faults=sum(label.must_file for label in self._plan.labels))
@@ -143,12 +137,10 @@ class Performance:
     def _start_city(self, part: str) -> None:
         script = self.script
         self._stage.start(
-            f"city-{part}", "sim", "run", "city", "--json", "--part", part,
+            f"city-{part}", "sim", "run", script.scenario, "--json", "--part", part,
             "--live", self._broker_url,
             "--credentials", self._folder / "broker" / "credentials.json",
-            "--seed", str(script.seed), "--hours", str(script.hours),
-            "--lamps", str(script.lamps), "--bins", str(script.bins), "--road", str(script.road),
-            "--speed", str(script.speed), ends=True,
+            *script.options, "--speed", str(script.speed), ends=True,
         )  # fmt: skip
 
     def _is_green(self) -> bool:
@@ -165,7 +157,7 @@ class Performance:
     # -- while it runs ------------------------------------------------------------------------
 
     def _run_city(self) -> None:
-        self._scene("a night and a day")
+        self._scene("the city")
         self._start_city("run")
         if not self._until(lambda: self._stage.ended("city-run")):
             raise StageError("the city no longer gets anything through to the broker")
@@ -242,7 +234,8 @@ class Performance:
 
     def _judge(self, unsettled: str) -> Verdict:
         rows = ledger_of(self.desk_url)
-        device_days = sum(map(len, self._plan.concentrators().values())) * self.script.hours / 24
+        days = self._plan.city.scenario.duration / 86_400
+        device_days = sum(map(len, self._plan.concentrators().values())) * days
         judged = score(self._plan.labels, rows, rules_by_code("desk"), device_days=device_days)
         readings = progress_of(self._database)["readings"]
         return Verdict(judged, readings, rows, self._stage.restarts, unsettled)

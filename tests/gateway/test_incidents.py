@@ -11,7 +11,7 @@ from rules.instance import Cause, Phase
 from rules.rule import Condition, Filing, Rule, Template
 
 MINUTE_MS = 60_000
-NEVER = Condition("", lambda _v, _a, _x, _s: None)
+NEVER = Condition("", lambda: lambda _v, _a, _x, _s: None)
 FILE = Filing("OUT", Template("", lambda _v, _a, _f: ""))
 
 

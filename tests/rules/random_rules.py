@@ -151,8 +151,8 @@ conditions = st.recursive(
 
 
 @st.composite
-def rules(draw):
-    """A rule, or None where the text is refused (as one that can never be true)."""
+def bodies(draw):
+    """A rule as it stands in a file, under its keys. Its text may be refused."""
     rule = {"id": "odd", "title": "odd", "identity": ["asset.id"], "when": draw(conditions)}
     rule["for"] = draw(st.sampled_from(["0s", "10min", "15min", "50min"]))
     if draw(st.booleans()):
@@ -166,8 +166,18 @@ def rules(draw):
         rule["cover"] = {"min_samples": draw(st.integers(1, 4)), "max_gap": "45min"}
     if draw(st.booleans()):
         rule["no_data"] = {"hold": draw(st.sampled_from(["30min", "2h"]))}
-    top = {"apiVersion": "sense311/v1", "sensor": "streetlight", "rules": [rule]}
-    bundle = load({"odd.yaml": json.dumps(top)})[0]
+    return rule
+
+
+def file_of(*rules):
+    """The text of a file with these rules on street lights."""
+    return json.dumps({"apiVersion": "sense311/v1", "sensor": "streetlight", "rules": rules})
+
+
+@st.composite
+def rules(draw):
+    """A rule, or None where the text is refused (as one that can never be true)."""
+    bundle = load({"odd.yaml": file_of(draw(bodies()))})[0]
     return None if bundle is None else bundle.rules["odd"]
 
 

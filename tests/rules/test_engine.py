@@ -26,12 +26,14 @@ def level(over):
     """x >= over; unknown without x."""
     return Condition(
         f"x >= {over}",
-        lambda v, _a, _x, _s: None if "x" not in v else v["x"] >= over,
+        lambda: lambda v, _a, _x, _s: None if "x" not in v else v["x"] >= over,
         frozenset({"x"}),
     )
 
 
-LOW = Condition("x <= 0", lambda v, _a, _x, _s: None if "x" not in v else v["x"] <= 0, {"x"})
+LOW = Condition(
+    "x <= 0", lambda: lambda v, _a, _x, _s: None if "x" not in v else v["x"] <= 0, {"x"}
+)
 RULE = {
     "when": level(2), "clear": LOW, "for_ms": 4 * MINUTE_MS, "clear_for_ms": 3 * MINUTE_MS,
     "gap_ms_max": 10 * MINUTE_MS, "lateness_ms": 5 * MINUTE_MS, "state_hash": "one",

@@ -3,21 +3,23 @@
 `make fuzz` runs the same for longer, guided by coverage.
 """
 
-import time
-import tracemalloc
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rule_noise import HEAD, WHOLE, broken_files, expressions
+from rule_harm import (
+    BYTES_MAX,
+    SECONDS_MAX,
+    bytes_of,
+    checked,
+    run_tests,
+    seconds_of,
+    sound_findings,
+)
+from rule_noise import HEAD, WHOLE, broken_files, expressions, odd_tests
 
-from rules.checks import check
-from rules.document import FINDINGS_MAX, MESSAGE_MAX, TEXT_MAX
-from rules.listing import github, lines, sarif
+from rules.document import FINDINGS_MAX, TEXT_MAX
 
 MUCH = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-SECONDS_MAX = 0.1
-BYTES_MAX = 50_000_000
 
 
 def rule(i, when="fill > 80%", extra=""):
@@ -34,25 +36,6 @@ def case(i):
         f' asset: {{id: B, lat: 1, lon: 1}}, feed: {{fill: "0% x3, 90% x{i}"}},'
         " expect: [{at: end, state: firing}]}\n"
     )
-
-
-def checked(text):
-    bundle, findings = check({"a.yaml": text})
-    assert bundle is not None or any(finding.is_error for finding in findings)
-    return findings
-
-
-def sound_findings(text, findings):
-    """Each stands in the file, and can be read."""
-    rows = text.split("\n")
-    for finding in findings:
-        assert 1 <= finding.line <= len(rows) + 1
-        assert finding.column >= 1
-        assert len(finding.message) <= MESSAGE_MAX
-    told = "".join(lines(findings, {"a.yaml": text}))
-    assert not any(ord(character) < 32 or ord(character) == 127 for character in told)
-    "".join(github(findings)).encode()
-    sarif(findings, "1").encode()
 
 
 @given(broken_files())
@@ -75,6 +58,14 @@ def test_a_broken_condition_gives_findings_that_stand_in_it(text):
 def test_any_text_at_all_gives_findings(text):
     """Also what is no YAML, and what is no text."""
     sound_findings(text, checked(text))
+
+
+@given(odd_tests())
+@MUCH
+def test_odd_tests_give_findings_or_run_to_their_end(text):
+    """Whatever sizes, times and values they ask for."""
+    sound_findings(text, checked(text))
+    run_tests(text)
 
 
 K = TEXT_MAX
@@ -132,19 +123,9 @@ def test_nothing_takes_long_or_much_to_refuse(text):
     """A tenth of a second and 50 MB; the best of three, since other work may be in the way."""
     text = text[: K + 1]
     checked(WHOLE)  # the grammar is read once
-    took = []
-    for _ in range(3):
-        before = time.thread_time()
-        findings = checked(text)
-        took.append(time.thread_time() - before)
-        if took[-1] < SECONDS_MAX:
-            break
-    tracemalloc.start()
-    checked(text)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert min(took) < SECONDS_MAX
-    assert peak < BYTES_MAX
+    assert seconds_of(text) < SECONDS_MAX
+    assert bytes_of(text) < BYTES_MAX
+    findings = checked(text)
     assert len(findings) <= FINDINGS_MAX or not any(f.is_error for f in findings)
 
 

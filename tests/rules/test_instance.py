@@ -18,7 +18,7 @@ from rules.instance import (
 from rules.rule import Condition, Rule
 
 MINUTE_MS = 60_000
-NEVER = Condition("", lambda _v, _a, _x, _s: None)
+NEVER = Condition("", lambda: lambda _v, _a, _x, _s: None)
 
 
 def rule_of(**settings):

@@ -95,7 +95,7 @@ def test_a_bundle_against_itself_changes_nothing():
 
 OTHER = {
     "Mapping": {"other": "1"},
-    "Condition": Condition("other", lambda *_: None),
+    "Condition": Condition("other", lambda: lambda *_: None),
     "PlaceShape": PlaceShape(radius_m=1.0),
     "Filing": Filing("OTHER", Template("other", lambda *_: "")),
     "tuple": ("other",),

@@ -38,6 +38,8 @@ RANGES = {
         "active_power_w": (0, 2000),
         "current_a": (0, 50),
         "voltage_v": (0, 500),
+        "power_factor": (-1, 1),
+        "energy_wh": (0, 1e9),
         "dim_level_pct": (0, 100),
     },
     "cabinet": {"active_power_w": (0, 200_000), "current_a": (0, 2000), "voltage_v": (0, 500)},
@@ -45,6 +47,8 @@ RANGES = {
         "fill_pct": (0, 100),
         "distance_mm": (0, 10_000),
         "temperature_c": (-60, 150),
+        "tilt_deg": (0, 180),
+        "weight_kg": (0, 5000),
         "battery_v": (0, 60),
     },
     "road": {"ppv_mm_s": (0, 1000), "speed_mps": (0, 70), "heading_deg": (0, 360)},
@@ -151,11 +155,12 @@ def _check_values(kind: str, body: dict) -> None:
     values = dict(body["values"])
     if accel := values.pop("accel", None):
         assert 50 <= accel["rate_hz"] <= 100
-        assert 64 <= len(accel["z_ms2"]) <= 128
+        assert 48 <= len(accel["z_ms2"]) <= 128
         assert abs(sum(accel["z_ms2"]) / len(accel["z_ms2"]) - 9.81) < 1
         assert len(body["loc"]) == 2
         assert {"speed_mps", "heading_deg"} <= set(values)
     assert isinstance(values.pop("relay_on", True), bool)
+    assert isinstance(values.pop("lid_open", False), bool)
     for name, value in values.items():
         low, high = RANGES[kind][name]
         assert low <= value <= high
@@ -303,9 +308,20 @@ def _fill(item, body) -> float:
     return 100 * (item.height_mm + item.offset_mm - values["distance_mm"]) / item.height_mm
 
 
+def _without_false_echoes(margins: list[float]) -> list[float]:
+    padded = [-math.inf, *margins, -math.inf]
+    return [
+        now
+        for before, now, after in zip(padded[:-2], margins, padded[2:], strict=True)
+        if now < -12 or before > 0 or after > 0
+    ]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bins_cross_their_threshold_once_for_each_label_and_clearly(seed):
-    """A run of full reports for each episode, far from the threshold on both sides of it."""
+    """A run of full reports for each episode, far from the threshold on both sides of it. Now and
+    then an echo is lost or, once in a row, false.
+    """
     city = _run(seed)[0].city
     labels = _labels(seed, "bin_full")
     sick = {fault.target for fault in _run(seed)[0].faults if fault.kind is Kind.SICK}
@@ -318,8 +334,9 @@ def test_bins_cross_their_threshold_once_for_each_label_and_clearly(seed):
             for reading in _readings(seed)[item.device]
             # The minutes that a crowd takes to fill it may show anything in between.
             if not any(0 <= reading["ts_ms"] - label.start_ms < 300_000 for label in own)
+            and {"fill_pct", "distance_mm"} & set(reading["values"])
         ]
-        margins = [_fill(item, r) - item.threshold_pct for r in readings]
+        margins = _without_false_echoes([_fill(item, r) - item.threshold_pct for r in readings])
         assert all(margin > 4 or margin < -12 for margin in margins)
         full = [margin > 0 for margin in margins]
         episodes = sum(now and not before for before, now in pairwise([False, *full]))
@@ -358,9 +375,10 @@ def _hits(seed: int) -> list[tuple[int, list[float], str]]:
                 continue
             z = accel["z_ms2"]
             mean = sum(z) / len(z)
-            if max(abs(x - mean) for x in z) >= 4:
+            peak = max(abs(x - mean) for x in z)
+            assert not 3.3 < peak < 4.1  # nobody can take one for the other
+            if peak >= 4.1:
                 assert body["values"]["speed_mps"] > 20 / 3.6
-                assert max(abs(x - mean) for x in z) > 6
                 hits.append((body["ts_ms"], body["loc"], device))
     return sorted(hits)
 

@@ -20,8 +20,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators.buffer import PATIENCE_S, TRIES_MAX, Buffer
 from simulators.city import City
+from simulators.excerpt import shifted
 from simulators.plan import messages, plan_of
-from simulators.publisher import Pace, publish, replay, shifted
+from simulators.publisher import Pace, publish, replay
 from simulators.recording import write_recording
 from simulators.uplink import Login, LoginRefusedError, Uplink
 from simulators.wire import Message, encode

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulators.city import City
+from simulators.losses import Cause, Loss
 from simulators.plan import plan_of
 from simulators.score import distance_m, score
 from simulators.truth import Label
@@ -130,3 +131,55 @@ def test_distance_is_a_metre_for_a_metre():
     """A degree of latitude is 111.2 km; of longitude at 60 degrees, half of that."""
     assert distance_m(41, -87, 42, -87) == pytest.approx(111_195, rel=1e-4)
     assert distance_m(60, 10, 60, 11) == pytest.approx(55_597, rel=1e-3)
+
+
+# -- by kind --------------------------------------------------------------------------------------
+
+KINDS = {LAMP: "gear_failure", LASTING: "lamp_out", ALIKE: "lamp_dimmed", HOLE: "pothole"}
+
+
+def test_kinds_of_faults_are_counted_apart():
+    """What was fooled by a look-alike is that look-alike's false request."""
+    requests = [
+        _request("lamp_out", 110, "lamp-1"),
+        _request("lamp_out", 120, "lamp-1"),
+        _request("lamp_out", 110, "lamp-3"),
+        _request("bin_full", 110, "bin-9"),
+    ]
+    kinds = score(list(KINDS), requests, SERVICES, kinds=KINDS).kinds
+    assert list(kinds) == ["gear_failure", "lamp_dimmed", "lamp_out", "nothing", "pothole"]
+    gear = kinds["gear_failure"]
+    assert (gear.tp, gear.duplicates, gear.requests_per_fault) == (1, 1, 2.0)
+    assert (kinds["lamp_dimmed"].fp, kinds["lamp_dimmed"].recall) == (1, None)
+    assert (kinds["nothing"].fp, kinds["lamp_out"].fn, kinds["pothole"].recall) == (1, 1, 0.0)
+
+
+def test_a_fault_taken_for_another_is_missed_and_brought_about_a_false_request():
+    """A request for the wrong service counts against the kind that it was made for."""
+    kinds = score([LAMP], [_request("bin_full", 115, "lamp-1")], SERVICES, kinds=KINDS).kinds
+    assert (kinds["gear_failure"].fp, kinds["gear_failure"].fn) == (1, 1)
+    assert "nothing" not in kinds
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=40))
+def test_nine_in_ten_are_detected_within_the_ninth_decile(minutes):
+    """And it is the shortest such time that was measured."""
+    labels = [Label(0, None, "lamp_out", f"lamp-{n}") for n in range(len(minutes))]
+    requests = [_request("lamp_out", late, f"lamp-{n}") for n, late in enumerate(minutes)]
+    p90 = score(labels, requests, SERVICES).time_to_detect_s_p90
+    assert sum(late * 60 <= p90 for late in minutes) >= 0.9 * len(minutes)
+    assert sum(late * 60 < p90 for late in minutes) < 0.9 * len(minutes)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "undelivered"),
+    [(110, 120, 7), (50, 99, 0), (50, 100, 7), (200, 300, 7), (201, 300, 0)],
+)
+def test_what_was_never_delivered_is_named_and_excuses_nothing(first, last, undelivered):
+    """Lost readings of the thing, while its fault lasted."""
+    lost = Loss("sl-1", Cause.RADIO, 7, first * MINUTE, last * MINUTE)
+    other = Loss("sl-2", Cause.RADIO, 5, 0, 10**9)
+    result = score([LAMP], [], SERVICES, losses=[lost, other], things={"sl-1": ["lamp-1"]})
+    assert (result.missed, result.undelivered) == (1, 12)
+    assert result.missed_labels[0]["undelivered"] == undelivered

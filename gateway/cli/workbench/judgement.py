@@ -4,7 +4,7 @@ The judging itself is the simulators' score, the same that judges a live run; he
 filings are brought into its terms, and what failed is looked up in what the rules did.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.assets import circuit_id, zone_id
 from gateway.backtest import Filing, Result, own_delay_ms
 from gateway.requests import rfc3339
-from simulators.score import RADIUS_M, RuleScore, distance_m, score
+from simulators.score import RADIUS_M, distance_m, score
+from simulators.tally import Tally
 
 if TYPE_CHECKING:
     from rules.rule import Bundle, Rule
@@ -38,7 +39,7 @@ class Missed:
 class Judgement:
     """`ignored`: labels that no rule here files for, or from outside the time of the data."""
 
-    scores: Mapping[str, RuleScore]
+    scores: Mapping[str, Tally]
     verdicts: Mapping[int, Verdict]
     """Of each filing, by its number."""
     missed: Sequence[Missed]
@@ -88,12 +89,12 @@ def _teams(bundle: "Bundle") -> "Iterator[dict[str, Rule]]":
 
 
 def _judge(result: Result, rules: "Mapping[str, Rule]", labels: "Sequence[Label]") -> Judgement:
-    services = _services(rules)
+    services = services_of(rules)
     counted = _counted(result, services, labels)
     filings = [filing for filing in result.filings if filing.rule in rules]
     judged = score(
         counted,
-        [_row(filing) for filing in filings],
+        [row_of(filing) for filing in filings],
         {name: name for name in rules},
         families=services,
         grace_s={name: own_delay_ms(rule) / 1000 for name, rule in rules.items()},
@@ -102,13 +103,13 @@ def _judge(result: Result, rules: "Mapping[str, Rule]", labels: "Sequence[Label]
     verdicts |= {int(number): Verdict.FALSE for number in judged.false_requests}
     verdicts |= {int(number): Verdict.TWICE for number in judged.duplicate_requests}
     missed = [
-        Missed(x, _why_missed(result, x, rules[x.rule]))
+        Missed(x, why_missed(result, x, rules[x.rule]))
         for x in _missed(judged.missed_labels, counted)
     ]
     return Judgement(judged.scores, verdicts, missed, counted, len(labels) - len(counted))
 
 
-def _services(rules: "Mapping[str, Rule]") -> dict[str, str]:
+def services_of(rules: "Mapping[str, Rule]") -> dict[str, str]:
     """Rule -> the service that it files, which is what makes two rules one family."""
     return {rule.id: rule.file.service for rule in rules.values() if rule.file is not None}
 
@@ -119,17 +120,23 @@ def _counted(
     """Labels that these rules and this data can answer. One for a shipped rule that was renamed is
     answered by the rule that files the same service.
     """
-    known = {**_shipped(), **services}
-    by_service: dict[str, str] = {}
-    for rule, service in services.items():
-        by_service.setdefault(service, rule)
+    named_here = names_here(services)
     counted = []
     for label in labels:
-        named = label.rule if label.rule in services else by_service.get(known.get(label.rule, ""))
+        named = named_here(label.rule)
         ended = label.end_ms is not None and label.end_ms < result.first_ms
         if named is not None and not ended and label.start_ms <= result.last_ms:
             counted.append(replace(label, rule=named))
     return counted
+
+
+def names_here(services: Mapping[str, str]) -> Callable[[str], str | None]:
+    """The rule of a label -> the rule here that answers for it; None where no rule does."""
+    known = {**_shipped(), **services}
+    by_service: dict[str, str] = {}
+    for rule, service in services.items():
+        by_service.setdefault(service, rule)
+    return lambda rule: rule if rule in services else by_service.get(known.get(rule, ""))
 
 
 @cache
@@ -137,11 +144,15 @@ def _shipped() -> dict[str, str]:
     from rules.files import load, read_library
 
     bundle, _ = load(read_library())
-    return {} if bundle is None else _services(bundle.rules)
+    return {} if bundle is None else services_of(bundle.rules)
 
 
-def _row(filing: Filing) -> dict[str, Any]:
+def row_of(filing: Filing) -> dict[str, Any]:
+    """A filing as a row of the city's ledger. It was observed when it was filed."""
     attributes = {"observed_at": rfc3339(filing.filed_ms), "asset_id": filing.asset_id or ""}
+    times = {"started": filing.started_ms, "fired": filing.fired_ms, "filed": filing.filed_ms,
+             "cleared": filing.cleared_ms}  # fmt: skip
+    attributes |= {f"{name}_at": rfc3339(ms) for name, ms in times.items() if ms is not None}
     return {
         "service_request_id": str(filing.number), "service_code": filing.rule,
         "lat": filing.lat, "long": filing.long, "attributes": attributes,
@@ -165,7 +176,8 @@ def _same_thing(filing: Filing, label: "Label") -> bool:
 # -- why a label was missed -----------------------------------------------------------------------
 
 
-def _why_missed(result: Result, label: "Label", rule: "Rule") -> str:
+def why_missed(result: Result, label: "Label", rule: "Rule") -> str:
+    """What came closest to a request for it."""
     keys = [(label.rule, subject) for subject in _subjects(result, label, rule)]
     return result.nearest(keys, label.start_ms, label.end_ms)
 

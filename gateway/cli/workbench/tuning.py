@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.backtest import Filing, Result
     from gateway.tuning import Range, Value
     from rules.rule import Bundle, Rule
-    from simulators.score import RuleScore
+    from simulators.tally import Tally
     from simulators.truth import Label
 
 BAR = 20  # characters of a whole share
@@ -55,7 +55,7 @@ class Point:
 
     value: "Value"
     filings: int
-    score: "RuleScore | None"
+    score: "Tally | None"
 
     @property
     def f1(self) -> float:

@@ -1,0 +1,112 @@
+"""Defects planted in the gateway, one line each: the scenarios that testers run find every one.
+
+Each is planted in a copy of the source. The scenarios below come out as they must on the sound
+gateway, and at least one of them does not on the broken one. What only a crash can show is tried
+with the test that kills the gateway.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ("gateway", "rules", "simulators")
+SUITE = (
+    "tutorial", "lamps-out", "look-alikes-lamps", "feeder-outages", "potholes", "clocks",
+    "bins-full",
+)  # fmt: skip
+CRASH = "tests/test_durability.py::test_kill_9_in_the_middle_of_a_commit_loses_nothing"
+
+
+class Defect(NamedTuple):
+    name: str
+    file: str
+    sound: str
+    broken: str
+
+
+DEFECTS = (
+    Defect("hits near each other are never one place", "gateway/places.py",
+           "        place = self._nearest(rule, shape, seen)", "        place = None"),
+    Defect("one sample is enough", "rules/instance.py",
+           "    if state.samples < rule.samples_min:", "    if False:"),
+    Defect("a wrong dim curve", "rules/runtime.py",
+           "        return _interpolated(curve, level_pct)", "        return curve[-1][1]"),
+    Defect("the sun is on the other side", "rules/sun.py", "* 360.0 + lon", "* 360.0 - lon"),
+    Defect("circuits absorb nothing", "gateway/incidents.py",
+           "        if isinstance(parent, Incident):", "        if False:"),
+    Defect("what is over never clears", "rules/instance.py",
+           "    if when is True or clear is False:", "    if when is True or True:"),
+    Defect("clocks that are ahead are believed", "gateway/devices.py",
+           "    if ts_ms > times.latest_ms:", "    if False:"),
+    Defect("a bin is measured from its brim", "gateway/assets.py",
+           'float(at.get("offset_mm", 0.0)) - seen_mm', "0.0 - seen_mm"),
+    Defect("lamps do not wait for their circuit", "gateway/incidents.py",
+           "rule.file.urgent or wait_ms(rule) == 0:", "rule.file.urgent or True:"),
+)  # fmt: skip
+ACK_FIRST = Defect(
+    "what is not on disk is acknowledged", "gateway/app.py",
+    "        self._store.commit(effects)\n        self._session.ack(deliveries)\n",
+    "        self._session.ack(deliveries)\n        self._store.commit(effects)\n",
+)  # fmt: skip
+
+
+def copied(folder: Path, *more: str) -> Path:
+    """The source, as it is, elsewhere."""
+    for name in (*SOURCE, *more):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def plant(folder: Path, defect: Defect) -> None:
+    path = folder / defect.file
+    text = path.read_text("utf-8")
+    assert text.count(defect.sound) == 1, f"{defect.file} does not say {defect.sound!r} once"
+    path.write_text(text.replace(defect.sound, defect.broken), "utf-8")
+
+
+def run_there(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, env=env, text=True,
+                          capture_output=True, check=False, timeout=300)  # fmt: skip
+    assert "ModuleNotFoundError" not in done.stderr, done.stderr[-2000:]
+    return done
+
+
+def failing(folder: Path) -> list[str]:
+    """The scenarios that do not come out as they must."""
+    done = run_there(folder, "gateway.cli", "sim", "score", *SUITE, "--json")
+    told = json.loads(done.stdout)["scenarios"]
+    assert len(told) == len(SUITE)
+    return [one["name"] for one in told if not one["ok"]]
+
+
+def test_the_sound_gateway_passes_the_suite(tmp_path):
+    """Nothing missed, nothing invented, nothing twice."""
+    assert failing(copied(tmp_path)) == []
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_a_planted_defect_is_found(tmp_path, defect):
+    """By at least one scenario."""
+    folder = copied(tmp_path)
+    plant(folder, defect)
+    assert failing(folder)
+
+
+def test_an_acknowledgement_before_the_commit_is_found(tmp_path, mosquitto):
+    """By the test that kills the gateway between the two, which passes on the sound one."""
+    folder = copied(tmp_path, "tests", "deploy")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    plant(folder, ACK_FIRST)
+    done = run_there(folder, "pytest", "-q", "-p", "no:cacheprovider", CRASH)
+    assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"FAILED {CRASH}" in done.stdout
