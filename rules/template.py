@@ -23,6 +23,7 @@ from rules.tree import MEMORIES, PEERS, Node, Op, in_unit, uses
 from rules.units import Unit, find
 
 TEXT_MAX = 1000  # characters: leaves room for filled holes where servers cut at about 4000
+HOLES_MAX = 32  # no one reads more numbers than that
 UNKNOWN = "unknown"
 FACTS = (
     "started_at", "firing_for", "absorbed.count", "asset.id", "circuit.id", "zone.id",
@@ -72,13 +73,17 @@ def template(scalar: Scalar, context: Context, names: Names) -> Template:
 
 def _split(scalar: Scalar) -> list[str | _Hole]:
     parts: list[str | _Hole] = []
-    end = 0
+    end = holes = 0
     for found in _HOLE.finditer(scalar.text):
         parts.append(scalar.text[end : found.start()])
         end = found.end()
         if found.group() in ("{{", "}}"):
             parts.append(found.group()[0])
         else:
+            holes += 1
+            if holes > HOLES_MAX:
+                message = f"more than {HOLES_MAX} holes"
+                raise Refused(scalar.finding(found.start(), "E005", message, "say less"))
             parts.append(_hole(found, scalar))
     return [*parts, scalar.text[end:]]
 
