@@ -20,7 +20,7 @@ from simulators.feeder import Feeder
 from simulators.losses import Loss, Losses
 from simulators.outages import outages_of
 from simulators.things import Lamp, Post, Vehicle
-from simulators.timeline import in_order
+from simulators.timeline import HOUR_MS, in_order
 from simulators.truth import Label
 from simulators.wire import Message, Said
 from simulators.wires import translated
@@ -66,13 +66,14 @@ def plan_of(town: City) -> Plan:
     return Plan(town, cast_faults(town))
 
 
-def messages(plan: Plan) -> Iterator[Message]:
-    """Every message of the run as it reaches the broker, in order of `t_ms`. What the network
-    loses for ever stands in `plan.losses` when the last one has been asked for.
+def messages(plan: Plan, slice_ms: int = HOUR_MS) -> Iterator[Message]:
+    """Every message of the run as it reaches the broker, in order of `t_ms`, made about `slice_ms`
+    ahead. What the network loses for ever stands in `plan.losses` when the last one has been asked
+    for.
     """
     plan.ledger.clear()
     uplinks = outages_of(plan.city, plan.faults)
-    arriving = in_order(heard(plan))
+    arriving = in_order(heard(plan), slice_ms)
     native = network.over_the_uplinks(
         uplinks, arriving, _Words(plan.city), plan.ledger, plan.city.end_ms
     )

@@ -17,7 +17,7 @@ from simulators.network import BATCH_MAX, WILL_MS, bursts, on_the_air, over_the_
 from simulators.outages import Outage, outages_of
 from simulators.plan import Plan, messages, plan_of
 from simulators.scenario import Network
-from simulators.timeline import SLICE_MS, in_order
+from simulators.timeline import PROMPT_MS, in_order
 from simulators.wire import Message
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -299,20 +299,20 @@ def test_a_backfill_loses_nothing():
 
 # --- the timeline -------------------------------------------------------------------------------
 
-STREAM = st.lists(st.integers(0, 5 * SLICE_MS), max_size=30).map(sorted)
+STREAM = st.lists(st.integers(0, 5 * PROMPT_MS), max_size=30).map(sorted)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(STREAM, max_size=8))
-def test_the_timeline_holds_every_message_in_order(streams):
-    """By time, equal times by topic, and of one device in its own order."""
+@given(st.lists(STREAM, max_size=8), st.sampled_from([1, 777, PROMPT_MS, 99 * PROMPT_MS]))
+def test_the_timeline_holds_every_message_in_order(streams, slice_ms):
+    """By time, equal times by topic, and of one device in its own order, however it is cut."""
     devices = [
         [Message(t_ms, f"topic-{n}", b"%d" % nth) for nth, t_ms in enumerate(times)]
         for n, times in enumerate(streams)
     ]
     everything = [message for device in devices for message in device]
     expected = sorted(everything, key=lambda m: (m.t_ms, m.topic, int(m.payload)))
-    assert list(in_order(map(iter, devices))) == expected
+    assert list(in_order(map(iter, devices), slice_ms)) == expected
 
 
 def test_the_timeline_asks_each_device_for_no_more_than_it_needs():
@@ -322,9 +322,9 @@ def test_the_timeline_asks_each_device_for_no_more_than_it_needs():
     def device(name: str):
         for n in range(1000):
             asked[name] += 1
-            yield Message(n * SLICE_MS, name, b"")
+            yield Message(n * PROMPT_MS, name, b"")
 
-    stream = in_order(device(name) for name in "abc")
+    stream = in_order((device(name) for name in "abc"), PROMPT_MS)
     for _ in range(30):
         next(stream)
     assert max(asked.values()) <= 12

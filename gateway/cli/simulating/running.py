@@ -95,6 +95,7 @@ def _write(plan: "Plan", out: Path, *, record: bool, as_json: bool) -> dict[str,
     from simulators.plan import messages
     from simulators.recording import write_recording
     from simulators.register import write_assets
+    from simulators.timeline import uncollected
     from simulators.truth import happenings, write_labels, write_truth
 
     try:
@@ -102,7 +103,8 @@ def _write(plan: "Plan", out: Path, *, record: bool, as_json: bool) -> dict[str,
         write_assets(out / "assets.geojson", plan.assets())
         write_labels(out / "labels.csv", plan.labels)
         (out / "devices.json").write_text(json_.dumps(plan.concentrators()) + "\n", "utf-8")
-        count = write_recording(out / "recording.jsonl.gz", messages(plan)) if record else 0
+        with uncollected():
+            count = write_recording(out / "recording.jsonl.gz", messages(plan)) if record else 0
         write_truth(out / "truth.json", happenings(plan.faults), plan.losses)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}", Code.OUTSIDE, as_json=as_json)
@@ -166,8 +168,9 @@ def _publish(
 
 def _messages(plan: "Plan") -> "Iterator[Message]":
     from simulators.plan import messages
+    from simulators.timeline import PROMPT_MS
 
-    return messages(plan)
+    return messages(plan, PROMPT_MS)
 
 
 def _lay_there(message: "Message") -> bool:
