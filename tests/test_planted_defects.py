@@ -36,6 +36,8 @@ class Defect(NamedTuple):
 DEFECTS = (
     Defect("hits near each other are never one place", "gateway/places.py",
            "        place = self._nearest(rule, shape, seen)", "        place = None"),
+    Defect("`for` is ignored", "rules/instance.py",
+           "    at_ms = _due_ms(rule, state, rule.for_ms)", "    at_ms = _due_ms(rule, state, 0)"),
     Defect("one sample is enough", "rules/instance.py",
            "    if state.samples < rule.samples_min:", "    if False:"),
     Defect("a wrong dim curve", "rules/runtime.py",

@@ -1,6 +1,6 @@
 """How the simulated bins compare with real ones: fill rates, emptying intervals, levels.
 
-    RECORDINGS=folder PYTHONPATH=. python tests/bench/fit_bins.py
+    RECORDINGS=folder PYTHONPATH=. python tests/fit/bin_levels.py
 
 The folder holds `bin_emptyings/collections.csv` (what sensors saw at each emptying) and
 `bins_daily/readings.csv` (a level in tenths once a day). The model is looked at in the same two
