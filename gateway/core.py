@@ -24,14 +24,15 @@ from gateway.effects import (
 from gateway.identity import identify
 from gateway.incidents import Book, Neighbourhood, State, Step, key_of
 from gateway.outbox import Row, reference_for
-from gateway.places import Observation, Place, Places
+from gateway.places import Place
 from gateway.refusal import Reason, Refusal
 from gateway.requests import service_request
+from gateway.roadway import Roadway
 from gateway.telemetry import Address, Decoder, Reading, numbers_of
 from gateway.values import heard
 from rules import engine
 from rules.engine import Engine, Transition
-from rules.rule import Bundle, PlaceShape, Rule
+from rules.rule import Bundle
 from rules.track import Subject
 
 DAY_MS = 86_400_000
@@ -49,8 +50,7 @@ class Core:
         self._installation = saved.installation
         self._decoder = Decoder()
         self.devices = devices.Register(saved.devices)
-        self._place_rules = [rule for rule in bundle.rules.values() if rule.scope == "place"]
-        self._places = Places()
+        self._roadway = Roadway(bundle.rules.values())
         self._engine = Engine(bundle, city.subjects())
         self._book = Book(
             Neighbourhood(
@@ -146,17 +146,20 @@ class Core:
             self._refuse(incoming, reading.address, asset, now_ms, effects, reading.body)
             return
         device = self._device(reading.address, effects)
-        verdict, ts_ms = devices.admit(device, reading, self._times_of(reading, now_ms))
-        if verdict is Verdict.DUPLICATE:
+        admitted, ts_ms = devices.admit(device, reading, self._times_of(reading, now_ms))
+        if admitted is Verdict.DUPLICATE:
             effects.duplicates += 1
             return
-        if verdict is Verdict.FRESH:
-            verdict_of_rules = self._detect(reading, asset, ts_ms, effects)
-            if verdict_of_rules is engine.Verdict.TOO_LATE:
+        verdict: str = admitted
+        if admitted is Verdict.FRESH:
+            if asset is None:
+                verdict = self._detect_on_road(device, reading, ts_ms, effects)
+            elif self._detect(reading, asset, ts_ms, effects) is engine.Verdict.TOO_LATE:
                 device.late += 1
                 verdict = Verdict.LATE
         self._keep(reading, asset, ts_ms, now_ms, verdict, effects)
-        if ts_ms >= self._frontier.next_ms and verdict is Verdict.FRESH:
+        is_current = admitted is Verdict.FRESH and verdict is not Verdict.LATE
+        if ts_ms >= self._frontier.next_ms and is_current:
             latest_ms = FOREVER_MS if self._settings.follow else now_ms
             minute_ms = self._frontier.pass_(device.name, ts_ms, latest_ms)
             if minute_ms is not None:
@@ -177,42 +180,28 @@ class Core:
             times = self._times = Times(now_ms, latest_ms, oldest_ms)
         return times
 
+    def _detect_on_road(
+        self, device: Device, reading: Reading, ts_ms: int, effects: Effects
+    ) -> str:
+        """The verdict, or why it is not judged. A pass becomes a reading of its place."""
+        scene = self._engine.scene_at(ts_ms)
+        verdict, news = self._roadway.take(device, reading, ts_ms, scene)
+        for place, values in news:
+            self._engine.add(_place_subject(place, self._city.time_zone))
+            # The counts are our own, true from now on, though a pass may have come late.
+            counted_ms = max(ts_ms, self._engine.seen_ms(place.id) + 1)
+            _, transitions = self._engine.feed(place.id, counted_ms, values)
+            self._decide(transitions, ts_ms, self._reading_id + 1, effects)
+        return verdict
+
     def _detect(
-        self, reading: Reading, asset: Asset | None, ts_ms: int, effects: Effects
+        self, reading: Reading, asset: Asset, ts_ms: int, effects: Effects
     ) -> engine.Verdict:
         values = heard(reading, asset, ts_ms)
-        if asset is None:
-            for rule in self._place_rules:
-                self._detect_place(rule, reading, ts_ms, effects)
-            return engine.Verdict.JUDGED
         verdict, transitions = self._engine.feed(asset.id, ts_ms, values)
         if transitions:
             self._decide(transitions, ts_ms, self._reading_id + 1, effects)
         return verdict
-
-    def _detect_place(self, rule: Rule, reading: Reading, ts_ms: int, effects: Effects) -> None:
-        """A pass over the road, hit or clean, becomes a reading of the place that it is about."""
-        assert reading.loc is not None
-        assert rule.hit is not None
-        hit = rule.hit.judge(reading.values, {}, self._engine.scene_at(ts_ms), [])
-        if hit is None:
-            return
-        seen = Observation(
-            reading.address.device,
-            ts_ms,
-            *reading.loc,
-            hit=hit,
-            peak_ms2=reading.values.get("peak_ms2", 0.0),
-        )
-        found = self._places.observe(rule.id, rule.place or PlaceShape(), seen)
-        if found is None:
-            return
-        place, values = found
-        self._engine.add(_place_subject(place, self._city.time_zone))
-        # The counts are our own, true from now on, though a pass may have come late.
-        counted_ms = max(ts_ms, self._engine.seen_ms(place.id) + 1)
-        _, transitions = self._engine.feed(place.id, counted_ms, values)
-        self._decide(transitions, ts_ms, self._reading_id + 1, effects)
 
     # -- what follows from it -----------------------------------------------------------------
 
@@ -225,8 +214,7 @@ class Core:
 
     def _forget_places(self, now_ms: int, effects: Effects) -> None:
         """Once a day: spots that came to nothing and that nothing passed for their whole window."""
-        windows = [(rule.place or PlaceShape()).window_ms for rule in self._place_rules]
-        for place_id in self._places.forget(now_ms - max(windows, default=0)):
+        for place_id in self._roadway.places.forget(now_ms - self._roadway.window_ms):
             self._engine.drop(place_id)
             effects.places_gone.append(place_id)
 
@@ -245,9 +233,9 @@ class Core:
             incident = step.incident
             effects.incidents[incident.id] = incident
             effects.journal.append(self._step_entry(step))
-            place = self._places.get(incident.subject)
+            place = self._roadway.places.get(incident.subject)
             if place is not None and place.fired != incident.is_open:
-                self._places.mark_fired(place.id, fired=incident.is_open)
+                self._roadway.places.mark_fired(place.id, fired=incident.is_open)
             if step.queue:
                 rows = effects.unfiled if incident.state is State.SHADOW else effects.outbox
                 rows.append(self._row(step))
@@ -274,7 +262,7 @@ class Core:
         asset: Asset | None,
         ts_ms: int,
         now_ms: int,
-        verdict: Verdict,
+        verdict: str,
         effects: Effects,
     ) -> None:
         self._reading_id += 1
@@ -362,7 +350,7 @@ class Core:
     def _finish(self, effects: Effects) -> Effects:
         effects.states = self._engine.take_dirty()
         self.devices.put_back(effects.devices.values())
-        effects.places = self._places.take_dirty()
+        effects.places = self._roadway.places.take_dirty()
         effects.tick_ms = self._frontier.tick_ms
         effects.follow_ms = self._follow_ms
         return effects
@@ -370,8 +358,7 @@ class Core:
     # -- the world ----------------------------------------------------------------------------
 
     def _restore(self, saved: Saved) -> None:
-        shapes = {rule.id: rule.place or PlaceShape() for rule in self._place_rules}
-        for place in self._places.restore(saved.places, shapes):
+        for place in self._roadway.restore(saved.places):
             self._engine.add(_place_subject(place, self._city.time_zone))
         self._engine.restore(saved.states, saved.layout)
         self._engine.tick_ms = self._frontier.tick_ms

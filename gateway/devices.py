@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.ride import Ride
 from gateway.telemetry import Reading
 
 RUNS_MAX = 256  # stretches of sequence numbers with holes between them, per life
@@ -79,6 +80,8 @@ class Device(msgspec.Struct, array_like=True):
     clock_skew_s: float = 0.0
     battery_v: float | None = None
     trust: str = Trust.DEVICE
+    ride: Ride | None = None
+    """Of what moves."""
 
     @property
     def missing(self) -> int:

@@ -41,17 +41,25 @@ class Place(msgspec.Struct, array_like=True):
     fired: bool = False
     passes: list[Pass] = []
 
-    def reading(self, window_ms: int) -> dict[str, float]:
-        """What rules see of it: passes with a hit within the window, clean ones since the last."""
+    def reading(self, shape: PlaceShape) -> dict[str, float]:
+        """What rules see of it: passes with a hit within the window, clean ones since the last, and
+        the share of hits among all passes, the older the less they count.
+        """
         if not self.passes:
-            return {"passes": 0.0, "clean_passes": 0.0, "peak_ms2": self.peak_ms2}
-        horizon_ms = max(p.last_ms for p in self.passes) - window_ms
-        hits = [p for p in self.passes if p.hit and p.last_ms >= horizon_ms]
+            return {
+                "passes": 0.0, "clean_passes": 0.0, "hit_share": 0.0, "peak_ms2": self.peak_ms2
+            }  # fmt: skip
+        latest_ms = max(p.last_ms for p in self.passes)
+        hits = [p for p in self.passes if p.hit and p.last_ms >= latest_ms - shape.window_ms]
         hit_ms = max((p.last_ms for p in hits), default=0)
         clean = sum(not p.hit and p.first_ms > hit_ms for p in self.passes)
+        weights = [
+            (p.hit, 0.5 ** ((latest_ms - p.last_ms) / shape.half_life_ms)) for p in self.passes
+        ]
         return {
             "passes": float(len(hits)),
             "clean_passes": float(clean),
+            "hit_share": sum(w for hit, w in weights if hit) / sum(w for _, w in weights),
             "peak_ms2": self.peak_ms2,
         }
 
@@ -98,7 +106,7 @@ class Places:
         if not _note_pass(place, shape, seen):
             return None
         self._dirty[place.id] = place
-        return place, place.reading(shape.window_ms)
+        return place, place.reading(shape)
 
     def get(self, place_id: str) -> Place | None:
         return self._by_id.get(place_id)

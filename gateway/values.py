@@ -11,7 +11,10 @@ from gateway.assets import Asset
 from gateway.places import metres
 from gateway.telemetry import Reading
 from rules.fields import CLAIM, DISPLACEMENT, STANDING_KINDS
+from rules.shape import shape
 from rules.signal import features
+
+SHAPED_MS2 = 1.0  # a smaller jolt is of no interest, and its shape is noise
 
 
 def heard(reading: Reading, asset: Asset | None, ts_ms: int) -> dict[str, Any]:
@@ -21,6 +24,10 @@ def heard(reading: Reading, asset: Asset | None, ts_ms: int) -> dict[str, Any]:
         values[CLAIM] = True
     if reading.accel is not None:
         values |= features(reading.accel)
+        if values["jolt_ms2"] >= SHAPED_MS2:
+            values |= shape(reading.accel)
+    elif "peak_ms2" in values:
+        values.setdefault("jolt_ms2", values["peak_ms2"])
     if reading.faults:
         values |= {CLAIM + name: True for name in reading.faults}
     if asset is not None and reading.loc is not None and asset.kind in STANDING_KINDS:

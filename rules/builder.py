@@ -28,9 +28,10 @@ from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
 from rules.syntax import Refused
 from rules.template import template
 from rules.tree import PEERS, Node, Op, canonical, settled, uses, walk
-from rules.units import MILLISECOND
+from rules.units import METRE, METRE_PER_SECOND, MILLISECOND, Unit
 
 SCOPES = ("asset", "circuit", "zone", "place")
+PLACE_KEYS = ("radius", "window", "pass_gap", "min_speed", "half_life")
 KEYS = (
     "id", "title", "doc", "fault", "mode", "scope", "let", "when", "unless", "hit", "place", "for",
     "cover", "clear", "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs",
@@ -101,6 +102,15 @@ class _Builder:
         if node is None:
             return default
         value = self.attempt(lambda: settings.duration(node, self.names, what, low_ms))
+        return default if value is None else value
+
+    def amount(
+        self, node: YamlNode | None, default: float, what: str, unit: Unit,
+        ends: tuple[float, float],
+    ) -> float:  # fmt: skip
+        if node is None:
+            return default
+        value = self.attempt(lambda: settings.amount(node, self.names, what, unit, ends))
         return default if value is None else value
 
     def condition(self, name: str, node: YamlNode | None, context: Context) -> Condition | None:
@@ -216,16 +226,16 @@ def _timing(builder: _Builder) -> dict[str, Any]:
 
 
 def _place(builder: _Builder) -> PlaceShape:
-    section = builder.section("place", ("radius", "window", "pass_gap"))
+    section = builder.section("place", PLACE_KEYS)
     shape = PlaceShape()
-    radius = section.get("radius")
-    metres = None
-    if radius is not None:
-        metres = builder.attempt(lambda: settings.metres(radius, builder.names, "radius", 1, 200))
     return PlaceShape(
-        shape.radius_m if metres is None else metres,
+        builder.amount(section.get("radius"), shape.radius_m, "radius", METRE, (1, 200)),
         builder.duration(section.get("window"), shape.window_ms, "window", 1),
         builder.duration(section.get("pass_gap"), shape.pass_gap_ms, "pass_gap"),
+        builder.amount(
+            section.get("min_speed"), shape.speed_mps_min, "min_speed", METRE_PER_SECOND, (0, 40)
+        ),
+        builder.duration(section.get("half_life"), shape.half_life_ms, "half_life", 60_000),
     )
 
 

@@ -27,9 +27,10 @@ class Field:
 
 
 _SUFFIXES = (
-    ("_pct", "%"), ("_wh", "Wh"), ("_ms2", "m/s2"), ("_mps", "m/s"), ("_mm_s", "mm/s"),
+    ("_pct", "%"), ("_wh", "Wh"), ("_ms2", "m/s2"), ("_ms3", "m/s3"), ("_m2s3", "m2/s3"),
+    ("_mps", "m/s"), ("_mm_s", "mm/s"),
     ("_deg", "deg"), ("_hz", "Hz"), ("_kg", "kg"), ("_mm", "mm"), ("_lx", "lx"),
-    ("_c", "degC"), ("_w", "W"), ("_a", "A"), ("_v", "V"), ("_m", "m"),
+    ("_c", "degC"), ("_w", "W"), ("_a", "A"), ("_v", "V"), ("_m", "m"), ("_s", "s"),
 )  # fmt: skip
 
 _WH_MAX = 1e12  # the contract gives no upper end; a lamp's meter cannot pass it in its life
@@ -94,12 +95,38 @@ CATALOGUE: Mapping[str, Mapping[str, Field]] = MappingProxyType(
         "place": _kind(
             _number("passes", 0, 1e6),
             _number("clean_passes", 0, 1e6),
+            _number("hit_share", 0, 1),
             _number("peak_ms2", 0, 1000),
         ),
     }
 )
 """Kind -> wire key -> field. `accel` of kind `road` is a window of samples, not a value: the
-gateway turns it into `peak_ms2`, `rms_ms2`, `crest` and `dominant_hz` before any rule sees it."""
+gateway turns it into `peak_ms2`, `rms_ms2`, `crest` and `dominant_hz` before any rule sees it, and
+into `FELT`."""
+
+FELT: Mapping[str, Field] = _kind(
+    _number("jolt_ms2", 0, 4000),
+    _number("usual_jolt_ms2", 0, 4000),
+    _number("event_score", 0, 1),
+    _number("pothole_score", 0, 1),
+    _number("up_ms2", 0, 2000),
+    _number("down_ms2", 0, 2000),
+    _flag("up_first"),
+    _number("kurtosis", 0, 60),
+    _number("sta_lta", 0, 8),
+    _number("peak_median", 0, 2e5),
+    _number("crossings_hz", 0, 50),
+    _number("jerk_ms3", 0, 1e5),
+    _number("jerk_hz", 0, 200),
+    _number("width_s", 0, 2),
+    _number("half_width_s", 0, 2),
+    _number("zero_g_s", 0, 2),
+    _number("energy_m2s3", 0, 1e7),
+    *(_number(f"{band}_share", 0, 1) for band in ("slow", "mid", "quick", "fast")),
+    *(_number(f"{band}_rms_ms2", 0, 1000) for band in ("slow", "mid", "quick", "fast")),
+)
+"""What the gateway works out from a vehicle's window, never published: see `signal` and `shape`.
+`usual_jolt_ms2` is the device's own."""
 
 DISPLACEMENT = _number("displacement_m", 0, 2.1e7)
 """How far a device that says where it is says to be from the place of its asset; worked out by the
@@ -127,9 +154,11 @@ STANDING_KINDS = ("streetlight", "cabinet", "bin")
 REPORTED_KINDS = ("streetlight", "cabinet", "road", "bin")
 """Kinds that devices may publish; `place` is worked out by the gateway."""
 
+_WORKED_OUT = dict.fromkeys(STANDING_KINDS, (DISPLACEMENT,)) | {"road": tuple(FELT.values())}
+
 HEARD: Mapping[str, Mapping[str, Field]] = MappingProxyType(
     {
-        kind: _kind(*fields.values(), DISPLACEMENT) if kind in STANDING_KINDS else fields
+        kind: _kind(*fields.values(), *_WORKED_OUT.get(kind, ()))
         for kind, fields in CATALOGUE.items()
     }
 )

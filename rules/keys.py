@@ -105,6 +105,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             radius=("literal", "Hits within this are one place.", "12m"),
             window=("duration", "Older hits are forgotten.", "14d"),
             pass_gap=("duration", "Two hits of one vehicle closer in time are one.", "10min"),
+            min_speed=("literal", "Who is known to be slower tells nothing.", "15 km/h"),
+            half_life=("duration", "So long after it a pass counts half in hit_share.", "7d"),
         ),
         "cover": _keys(
             min_samples=("number", "How many samples must agree.", "2"),

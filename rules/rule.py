@@ -133,6 +133,10 @@ class PlaceShape:
     window_ms: int = 14 * 86_400_000
     pass_gap_ms: int = 600_000
     """Two hits of one device closer in time than this are one pass."""
+    speed_mps_min: float = 0.0
+    """Who is known to be slower tells nothing, neither hit nor clean pass."""
+    half_life_ms: int = 7 * 86_400_000
+    """A pass counts half in `hit_share` so long after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from rules.functions import duration_ms
 from rules.names import BUILT_IN, Names
 from rules.syntax import Refused
 from rules.tree import Fault, Node, Op, in_unit
-from rules.units import METRE, ONE
+from rules.units import ONE, Unit
 
 WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DAY_MS = 86_400_000
@@ -196,15 +196,18 @@ def whole(node: YamlNode, names: Names, what: str, low: int, high: int) -> int:
     return int(value.number)
 
 
-def metres(node: YamlNode, names: Names, what: str, low: float, high: float) -> float:
+def amount(node: YamlNode, names: Names, what: str, unit: Unit, ends: tuple[float, float]) -> float:
+    """A number in `unit`, within the ends."""
     scalar = text(node, what)
     value = constant(scalar, names)
-    if value.unit is not None and value.unit.dimension == METRE.dimension:
-        length = float(in_unit(value, METRE).number)
-        if low <= length <= high:
-            return length
-    message = f"{what} must be from {low:g} m to {high:g} m"
-    raise Refused(scalar.finding(0, "E005", message, f"write it in metres: {low + 9:g}m"))
+    low, high = ends
+    if value.unit is not None and value.unit.dimension == unit.dimension:
+        found = float(in_unit(value, unit).number)
+        if low <= found <= high:
+            return found
+    message = f"{what} must be from {low:g} {unit} to {high:g} {unit}"
+    example = f"{min(high, low + 9):g} {unit}"
+    raise Refused(scalar.finding(0, "E005", message, f"write it as {example}"))
 
 
 def param(key: Scalar, node: YamlNode, taken: Mapping[str, str]) -> Param:

@@ -26,6 +26,8 @@ _LIGHT: Dimension = (0, 0, 0, 0, 0, 1, 0)
 _ANGLE: Dimension = (0, 0, 0, 0, 0, 0, 1)
 _SPEED: Dimension = (1, 0, -1, 0, 0, 0, 0)
 _ACCELERATION: Dimension = (1, 0, -2, 0, 0, 0, 0)
+_JERK: Dimension = (1, 0, -3, 0, 0, 0, 0)
+_DOSE: Dimension = (2, 0, -3, 0, 0, 0, 0)
 _FREQUENCY: Dimension = (0, 0, -1, 0, 0, 0, 0)
 _POWER: Dimension = (2, 1, -3, 0, 0, 0, 0)
 _VOLTAGE: Dimension = (2, 1, -3, -1, 0, 0, 0)
@@ -71,6 +73,7 @@ PERCENT = _unit("%", _NONE, Fraction(1, 100))
 MILLISECOND = _unit("ms", TIME, Fraction(1, 1000))
 DEGREE = _unit("deg", _ANGLE)
 METRE = _unit("m", _LENGTH)
+METRE_PER_SECOND = _unit("m/s", _SPEED)
 HOUR = _unit("h", TIME, 3600)
 WATT = _unit("W", _POWER)
 KELVIN = _unit("K", _TEMPERATURE)
@@ -82,8 +85,9 @@ _TABLE = (
     ONE, PERCENT, MILLISECOND, DEGREE, METRE, WATT, KELVIN, CELSIUS,
     _unit("s", TIME), _unit("min", TIME, 60), HOUR, _unit("d", TIME, 86_400),
     _unit("mm", _LENGTH, Fraction(1, 1000)), _unit("km", _LENGTH, 1000), _unit("kg", _MASS),
-    _unit("m/s", _SPEED), _unit("km/h", _SPEED, Fraction(1000, 3600)),
+    METRE_PER_SECOND, _unit("km/h", _SPEED, Fraction(1000, 3600)),
     _unit("mm/s", _SPEED, Fraction(1, 1000)), _unit("m/s2", _ACCELERATION),
+    _unit("m/s3", _JERK), _unit("m2/s3", _DOSE),
     Unit("g", _ACCELERATION, Fraction(980_665, 100_000)),  # standard gravity
     _unit("Hz", _FREQUENCY), _unit("kW", _POWER, 1000), _unit("V", _VOLTAGE),
     _unit("A", _CURRENT), _unit("Wh", _ENERGY, 3600), _unit("kWh", _ENERGY, 3_600_000),

@@ -92,6 +92,7 @@ LIBRARIES = {
         "rules/memories.py",
         "rules/occasions.py",
         "rules/series.py",
+        "rules/shape.py",
         "rules/sieve.py",
         "rules/signal.py",
         "rules/sweep.py",

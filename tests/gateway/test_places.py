@@ -215,10 +215,13 @@ def test_a_clean_message_before_the_hit_is_the_same_pass():
     places.observe(RULE, SHAPE, observation("a", T0_MS - HOUR_MS))
     clean = places.observe(RULE, SHAPE, observation("b", T0_MS, hit=False))
     assert clean is not None
-    assert clean[1] == {"passes": 1.0, "clean_passes": 1.0, "peak_ms2": 5.0}
+    share = 1 / (1 + 0.5 ** (-HOUR_MS / SHAPE.half_life_ms))
+    assert clean[1] == {
+        "passes": 1.0, "clean_passes": 1.0, "hit_share": pytest.approx(share), "peak_ms2": 5.0
+    }  # fmt: skip
     hit = places.observe(RULE, SHAPE, observation("b", T0_MS + 1000, peak_ms2=7.0))
     assert hit is not None
-    assert hit[1] == {"passes": 2.0, "clean_passes": 0.0, "peak_ms2": 7.0}
+    assert hit[1] == {"passes": 2.0, "clean_passes": 0.0, "hit_share": 1.0, "peak_ms2": 7.0}
 
 
 def test_clean_passes_count_from_the_last_hit():
@@ -231,7 +234,17 @@ def test_clean_passes_count_from_the_last_hit():
         assert found[1]["clean_passes"] == n
     found = places.observe(RULE, SHAPE, observation("d", T0_MS + 9 * HOUR_MS))
     assert found is not None
-    assert found[1] == {"passes": 2.0, "clean_passes": 0.0, "peak_ms2": 5.0}
+    assert (found[1]["passes"], found[1]["clean_passes"]) == (2.0, 0.0)
+
+
+def test_an_old_pass_counts_less_in_the_share_of_hits():
+    """One a half-life old counts half: two old hits and one clean pass now are half and half."""
+    places = Places()
+    for name in "ab":
+        places.observe(RULE, SHAPE, observation(name, T0_MS))
+    found = places.observe(RULE, SHAPE, observation("c", T0_MS + SHAPE.half_life_ms, hit=False))
+    assert found is not None
+    assert found[1]["hit_share"] == pytest.approx(0.5)
 
 
 def test_a_clean_pass_where_nothing_is_founds_nothing():
@@ -279,7 +292,8 @@ def test_after_a_repair_the_place_begins_anew():
     places.mark_fired(place.id, fired=False)
     found = places.observe(RULE, SHAPE, observation("next", T0_MS + DAY_MS, north_m=10.0))
     assert found is not None
-    assert found == (place, {"passes": 1.0, "clean_passes": 0.0, "peak_ms2": 5.0})
+    fresh = {"passes": 1.0, "clean_passes": 0.0, "hit_share": 1.0, "peak_ms2": 5.0}
+    assert found == (place, fresh)
     assert place.lat == pytest.approx(north(LAT, 10.0), abs=1e-9)
 
 
@@ -385,9 +399,10 @@ def test_distances(a: tuple[float, float], b: tuple[float, float], expected_m: f
 
 def test_a_place_without_passes_reads_zero():
     """After a repair nothing speaks for a hole."""
-    assert Place("p", RULE, LAT, LON).reading(SHAPE.window_ms) == {
+    assert Place("p", RULE, LAT, LON).reading(SHAPE) == {
         "passes": 0.0,
         "clean_passes": 0.0,
+        "hit_share": 0.0,
         "peak_ms2": 0.0,
     }
 
@@ -400,4 +415,4 @@ def test_all_orders_of_a_few_passes_agree():
         places = Places()
         corroborated(places, list(order), fires=True)
         (place,) = places.restore([], {})
-        assert place.reading(SHAPE.window_ms)["passes"] == 5
+        assert place.reading(SHAPE)["passes"] == 5

@@ -213,14 +213,19 @@ def test_bin_fire(library, before, now, expected):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"peak_ms2": 4.0, "speed_mps": 4.2}, True),
-        ({"peak_ms2": 3.9, "speed_mps": 10}, False),
-        ({"peak_ms2": 9.0, "speed_mps": 4.1}, False),
-        ({"peak_ms2": 9.0}, None),
+        ({"jolt_ms2": 5.4}, True),
+        ({"jolt_ms2": 5.3}, False),
+        ({"jolt_ms2": 3.0, "usual_jolt_ms2": 1.6}, True),
+        ({"jolt_ms2": 2.9, "usual_jolt_ms2": 1.0}, False),
+        ({"jolt_ms2": 9.0, "usual_jolt_ms2": 5.1}, False),
+        ({"jolt_ms2": 9.0, "event_score": 0.5, "slow_share": 0.9}, True),
+        ({"jolt_ms2": 9.0, "event_score": 0.4, "slow_share": 0.2}, False),
+        ({"jolt_ms2": 9.0, "event_score": 0.9, "slow_share": 0.91}, False),
+        ({"speed_mps": 12.0}, None),
     ],
 )
-def test_a_pothole_hit_needs_a_jolt_at_speed(library, values, expected):
-    """15 km/h is 4.17 m/s."""
+def test_a_pothole_hit_is_a_jolt_beyond_what_the_vehicle_feels(library, values, expected):
+    """And, where its shape is known, that of an event and not of a hump."""
     assert library["pothole"].hit.judge(values, {}, NIGHT, []) is expected
 
 
@@ -228,10 +233,12 @@ def test_a_pothole_needs_a_quorum_and_clears_by_clean_passes(library):
     """Three passes with a jolt; five without."""
     rule = library["pothole"]
     assert (rule.sensor, rule.scope, rule.monotone) == ("road", "place", True)
-    felt = [{"passes": n, "clean_passes": clean} for n, clean in ((2, 0), (3, 0), (3, 1))]
-    assert [when(rule, values, NIGHT, {}) for values in felt] == [False, True, False]
+    told = ((2, 0, 1.0), (3, 0, 0.3), (3, 0, 0.29), (3, 1, 0.8))
+    felt = [{"passes": n, "clean_passes": clean, "hit_share": share} for n, clean, share in told]
+    assert [when(rule, values, NIGHT, {}) for values in felt] == [False, True, False, False]
     assert [clear(rule, {"clean_passes": n}, NIGHT, {}) for n in (4, 5)] == [False, True]
-    assert (rule.place.radius_m, rule.place.pass_gap_ms) == (12.0, 600_000)
+    assert (rule.place.radius_m, rule.place.pass_gap_ms) == (10.0, 180_000)
+    assert rule.place.speed_mps_min == pytest.approx(10 / 3.6)
 
 
 def test_children_of_the_feeder_wait_for_it(library):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.signal import features, vertical
+from rules.signal import ASIDE, MISSED_HZ, features, vertical
 
 RATE_HZ = 100.0
 GRAVITY_MS2 = 9.81
@@ -44,6 +44,30 @@ def test_movement_across_the_vertical_does_not_count():
     accel = window(np.zeros(N), (0.0, 0.0, 1.0))
     accel["x_ms2"] = sine(3.0, 12.5).tolist()
     assert features(accel)["peak_ms2"] < 0.01
+
+
+def test_what_moves_a_vehicle_aside_counts_double_in_a_jolt():
+    """A hole takes one wheel: the body rolls."""
+    accel = window(np.zeros(N), (0.0, 0.0, 1.0))
+    accel["x_ms2"] = np.where(np.arange(N) == 60, 3.0, 0.0).tolist()
+    swing = 3.0 * (1 - 1 / N)
+    expected = ASIDE * swing * (1 + MISSED_HZ / RATE_HZ)
+    assert features(accel)["jolt_ms2"] == pytest.approx(expected, rel=0.02)
+
+
+def test_braking_is_no_jolt():
+    """What grows slowly is taken out."""
+    accel = window(np.zeros(N), (0.0, 0.0, 1.0))
+    accel["y_ms2"] = np.linspace(0.0, 3.0, N).tolist()
+    assert features(accel)["jolt_ms2"] < 0.2
+
+
+@pytest.mark.parametrize("rate_hz", [5.0, 10.0, 50.0])
+def test_a_slow_sampling_is_taken_to_have_missed_the_height(rate_hz: float):
+    """The same samples are a larger jolt the further apart they lie."""
+    z = (GRAVITY_MS2 + np.where(np.arange(N) == 60, 3.0, 0.0)).tolist()
+    found = features({"rate_hz": rate_hz, "z_ms2": z})["jolt_ms2"]
+    assert found == pytest.approx(3.0 * (1 + MISSED_HZ / rate_hz), rel=0.02)
 
 
 @pytest.mark.parametrize("axes", [{}, {"x_ms2": None, "y_ms2": None}, {"x_ms2": [5.0] * N}])
