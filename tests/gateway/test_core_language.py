@@ -84,7 +84,7 @@ def test_a_meter_that_answers_0_to_everything_is_no_request():
         for seq, minute in enumerate(range(0, 60, 5)):
             gate.live(minute, sent("d0", body(at(minute), zeros | more, seq)))
         assert gate.services() == services
-        assert (gate.phase("lamp_unpowered", "SL-0") == "firing") is (not services)
+        assert (gate.phase("supply_lost", "SL-0") == "firing") is (not services)
 
 
 def test_a_message_of_claims_alone_is_heard():
