@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup parts demo test check bench fuzz lock clean
+.PHONY: setup parts demo test check bench accuracy fuzz lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ bench: setup
 	$(BIN)/python tests/bench/run.py $(ARGS)
 	$(BIN)/python tests/bench/workbench.py
 	$(BIN)/python tests/bench/virtual_time.py
+
+# Every detector on the simulators, and on your own recordings: `make accuracy RECORDINGS=folder`.
+accuracy: setup
+	$(BIN)/python tests/bench/accuracy.py $(if $(RECORDINGS),--recordings "$(RECORDINGS)") $(ARGS)
 
 # Fuzzing of rule files, for FUZZ_SECONDS; guided where its tool builds, else by chance. The tool is
 # not among the project's own dependencies, since it does not build everywhere.

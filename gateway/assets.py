@@ -2,14 +2,15 @@
 
 Pure but for `read_assets`. An asset file is a GeoJSON FeatureCollection of Points or a CSV with the
 same names; every fault in it is a finding with its place, and a file with faults is not used.
-Calibration is dated: from `valid_from` on, the newest entry of an asset applies.
+Calibration is dated: from `valid_from` on, the newest entry of an asset applies. A lamp of which no
+power is known is taken for one like the others of its model, where enough of them are known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median_low, multimode
 from sys import intern
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from rules.local_time import Schedule, zone_of
 from rules.track import ZONE, Subject
 
 FINDINGS_MAX = 50  # a wrong column is wrong in every row; the first ones tell
+MODEL_PEERS_MIN = 3  # one of two may be the mistake
 ALWAYS_MS = -(1 << 62)  # before all times
 
 _Name = Annotated[str, Field(min_length=1, max_length=128)]
@@ -44,6 +46,7 @@ class Properties(BaseModel):
     valid_from: str | None = None
     nominal_power_w: float | None = Field(None, ge=0, le=2000)
     dim_curve: tuple[tuple[_Percent, _Watt], ...] | None = None
+    model: str | None = None
     circuit: str | None = None
     cabinet: str | None = None
     always_powered: bool | None = None
@@ -91,8 +94,9 @@ class Properties(BaseModel):
 
 
 _CALIBRATION = ("height_mm", "offset_mm", "dead_zone_mm", "fill_threshold_pct")
+_RATING = frozenset({"nominal_power_w", "dim_curve"})
 _ATTRIBUTES = (
-    "nominal_power_w", "dim_curve", "always_powered", *_CALIBRATION,
+    "nominal_power_w", "dim_curve", "model", "always_powered", *_CALIBRATION,
     "zone", "address", "owner", "circuit", "cabinet", "segment", "pickup", "time_zone",
 )  # fmt: skip
 
@@ -228,7 +232,36 @@ def _build(rows: Iterable[Row], findings: list[Finding]) -> City:
             continue
         assets[properties.asset_id] = _asset(properties, row, known)
         stands_at[properties.asset_id] = row.file, row.line
+    _rate_by_model(assets)
     return City(assets, _by_device(assets, stands_at, findings))
+
+
+def _rate_by_model(assets: dict[str, Asset]) -> None:
+    """What a lamp without nominal power and dim curve should draw, from others of its model: the
+    median of their nominal powers, and the curve that most of them have.
+    """
+    models: dict[str, list[Asset]] = {}
+    for asset in assets.values():
+        if asset.kind == "streetlight" and "model" in asset.attributes:
+            models.setdefault(asset.attributes["model"], []).append(asset)
+    for lamps in models.values():
+        known = [lamp for lamp in lamps if not _RATING.isdisjoint(lamp.attributes)]
+        if len(known) < MODEL_PEERS_MIN:
+            continue
+        rating = _rating([lamp.attributes for lamp in known])
+        for lamp in lamps:
+            if _RATING.isdisjoint(lamp.attributes):
+                attributes = {**lamp.attributes, **rating}
+                assets[lamp.id] = replace(lamp, attributes=attributes)
+
+
+def _rating(known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    watts = [one["nominal_power_w"] for one in known if "nominal_power_w" in one]
+    curves = [one["dim_curve"] for one in known if "dim_curve" in one]
+    rating: dict[str, Any] = {"nominal_power_w": median_low(watts)} if watts else {}
+    if len(curves) * 2 > len(known):
+        rating["dim_curve"] = multimode(curves)[0]
+    return rating
 
 
 def _by_device(

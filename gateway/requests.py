@@ -1,14 +1,16 @@
 """What is asked of the city: a fault, put into words and coordinates.
 
 Pure. A request says where, since when and on what evidence, so that a crew can go there without
-asking back; what is not known reads "unknown", never nothing.
+asking back; what is not known reads "unknown", never nothing. What the device itself claims to be
+wrong is evidence too, and stands at the end.
 """
 
 from datetime import UTC, datetime
 
 from gateway.incidents import Incident
 from gateway.outbox import ServiceRequest
-from rules.rule import Rule
+from rules.fields import CLAIM
+from rules.rule import Rule, Values
 from rules.track import Subject
 
 
@@ -35,13 +37,21 @@ def service_request(
     return ServiceRequest(
         lat=subject.lat,
         long=subject.lon,
-        description=rule.file.description.render(incident.values, attributes, facts),
+        description=rule.file.description.render(incident.values, attributes, facts)
+        + claimed(incident.values),
         observed_at_ms=incident.started_ms,
         rule=rule.id,
         address=attributes.get("address"),
         asset_id=None if rule.scope == "place" else group or subject.id,
         place_id=subject.id if rule.scope == "place" else None,
     )
+
+
+def claimed(values: Values) -> str:
+    """The sentence on the device's own claims; nothing where it makes none."""
+    names = sorted(key.removeprefix(CLAIM) for key in values if key.startswith(CLAIM))
+    told = ", ".join(name.replace("_", " ") for name in names if name)
+    return f" The device itself reports: {told}." if told else ""
 
 
 def rfc3339(ts_ms: int) -> str:

@@ -102,6 +102,8 @@ CATALOGUE: Mapping[Kind, Entry] = {
     Kind.LAMP_AGED: Entry(
         _LAMP, "low_power", False, _ALL, (0, 0), "An old lamp: a little under its nameplate.",
         {"share": Extent(0.93, 0.9, 0.98, "", "of the power that is left")}),
+    Kind.METER_ZERO: Entry(
+        _LAMP, "lamp_out", False, _ANY, (600, 1440), "Its meter answers 0 to everything."),
     Kind.DUSK_FLICKER: Entry(
         _LAMP, "cycling", False, _NIGHT, (30, 30),
         "A photocell that cannot decide at dusk, for half an hour."),

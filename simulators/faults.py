@@ -28,6 +28,7 @@ class Kind(StrEnum):
     LAMP_DIP = "lamp_dip"
     LAMP_DIMMED = "lamp_dimmed"
     LAMP_AGED = "lamp_aged"
+    METER_ZERO = "meter_zero"
     DUSK_FLICKER = "dusk_flicker"
     # Circuits
     FEEDER_OUTAGE = "feeder_outage"

@@ -187,6 +187,11 @@ def _supplied(moments: Moments, now: Mask, fault: Fault) -> None:
     moments.volts[now] = how_bad(fault, "volts") * moments.steady_volts[now]
 
 
+def _answers_zero(moments: Moments, now: Mask, _: Fault) -> None:
+    for values in (moments.watts, moments.volts, moments.factor):
+        values[now] = 0.0
+
+
 def _is_hit(moments: Moments, _: Mask, fault: Fault) -> None:
     moments.more[hit_ms(fault)] = {"tilt_deg": how_bad(fault, "tilt_deg")}
 
@@ -204,5 +209,6 @@ _EFFECTS: Mapping[Kind, Callable[[Moments, Mask, Fault], None]] = {
     Kind.DIM_STUCK: _stays_dimmed,
     Kind.OVERVOLTAGE: _supplied,
     Kind.UNDERVOLTAGE: _supplied,
+    Kind.METER_ZERO: _answers_zero,
     Kind.KNOCKED_DOWN: _is_hit,
 }

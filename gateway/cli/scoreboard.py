@@ -18,7 +18,7 @@ LEDGER_TIMEOUT_S = 20.0
 
 
 def rules_by_code(profile: str) -> dict[str, str]:
-    """A city's service code -> the shipped rule that files it. ProfileError."""
+    """A city's service code -> the first shipped rule that files it. ProfileError."""
     from gateway.profile import read_profile
     from rules.files import load, read_library
 
@@ -27,7 +27,7 @@ def rules_by_code(profile: str) -> dict[str, str]:
     rules = bundle.rules.values() if bundle is not None else ()
     return {
         services[rule.file.service].code: rule.id
-        for rule in rules
+        for rule in reversed(tuple(rules))
         if rule.file is not None and rule.file.service in services
     }
 

@@ -43,6 +43,37 @@ def test_an_asset_stands_where_the_file_says(tmp_path: Path):
     assert city.by_device == {"d1": asset, "d2": asset}
 
 
+RATED = {"nominal_power_w": 60, "dim_curve": [[0, 1], [100, 58]]}
+
+
+@pytest.mark.parametrize(
+    ("others", "rating"),
+    [
+        (
+            [{"nominal_power_w": 60}, {"nominal_power_w": 58}, {"nominal_power_w": 250}],
+            (60.0, None),
+        ),
+        ([RATED, RATED, {"nominal_power_w": 60}], (60.0, ((0.0, 1.0), (100.0, 58.0)))),
+        ([RATED, {"nominal_power_w": 60}, {"nominal_power_w": 60}], (60.0, None)),
+        ([RATED, RATED], (None, None)),
+        ([RATED, RATED, {}], (None, None)),
+        ([RATED, RATED, {**RATED, "model": "B"}], (None, None)),
+    ],
+)
+def test_a_lamp_of_unknown_power_is_rated_as_the_others_of_its_model(
+    tmp_path: Path, others: list[dict[str, object]], rating: tuple[object, object]
+):
+    """Their median power, the curve of most; two are too few, and lamps of no model have none."""
+    mates = [feature(asset_id=f"M{i}", **{"model": "A"} | one) for i, one in enumerate(others)]
+    city, findings = read(tmp_path, feature(model="A"), feature(asset_id="L2"), *mates)
+    assert findings == []
+    told = city.assets["L1"].attributes
+    assert (told.get("nominal_power_w"), told.get("dim_curve")) == rating
+    assert dict(city.assets["L2"].attributes) == {}
+    assert city.by_device["L1"] is city.assets["L1"]
+    assert city.assets["M0"].attributes["nominal_power_w"] == others[0]["nominal_power_w"]
+
+
 def test_an_asset_without_devices_speaks_for_itself(tmp_path: Path):
     """The asset's id is then the device's."""
     city, _ = read(tmp_path, feature())

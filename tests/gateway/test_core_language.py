@@ -6,6 +6,7 @@ from small_city import NIGHT_MS, Gate, at, body, city_of, sent
 
 from rules.files import load
 
+CLAIMED = ["lamp_failure"]
 RULES = """
 apiVersion: sense311/v1
 sensor: streetlight
@@ -51,6 +52,39 @@ def test_a_claim_fires_and_ends_with_the_reports_that_name_it():
     report(gate, 10, 1, 3, faults=["gear_failure"])
     report(gate, 21, 1, 4)
     assert gate.phase("claimed", "SL-0") == "ok"
+
+
+def test_what_the_device_claims_stands_in_the_request():
+    """As evidence beside the measurement; a lamp that claims nothing gets no such sentence."""
+    ends = []
+    for faults in (["lamp_failure", "gear_failure"], []):
+        gate = Gate(city_of())
+        for seq, minute in enumerate((0, 5, 10, 15)):
+            dark = body(at(minute), {"active_power_w": 0}, seq, faults=faults)
+            gate.live(minute, sent("d0", dark))
+        gate.pass_to(*range(16, 25))
+        (row,) = gate.rows
+        ends.append(row.request.description.partition("min.")[2])
+    assert ends == [" The device itself reports: gear failure, lamp failure.", ""]
+
+
+def test_a_claim_alone_is_no_request():
+    """A lamp that burns and says that it failed: the shipped rules measure."""
+    gate = Gate(city_of())
+    for seq, minute in enumerate(range(0, 60, 5)):
+        gate.live(minute, sent("d0", body(at(minute), {"active_power_w": 58}, seq, faults=CLAIMED)))
+    assert gate.rows == []
+
+
+def test_a_meter_that_answers_0_to_everything_is_no_request():
+    """It is an incident for the operators; a lamp that has voltage and draws nothing is dark."""
+    zeros = dict.fromkeys(("active_power_w", "current_a", "voltage_v", "power_factor"), 0)
+    for more, services in (({}, []), ({"voltage_v": 231}, ["STREETLIGHT_OUT"])):
+        gate = Gate(city_of())
+        for seq, minute in enumerate(range(0, 60, 5)):
+            gate.live(minute, sent("d0", body(at(minute), zeros | more, seq)))
+        assert gate.services() == services
+        assert (gate.phase("supply_lost", "SL-0") == "firing") is (not services)
 
 
 def test_a_message_of_claims_alone_is_heard():

@@ -121,11 +121,11 @@ def test_what_came_too_late_to_be_known_is_not_used():
 
 
 def test_only_what_matters_is_wanted():
-    """A lamp that waits for a parent wants its circuit; a day burner only itself."""
+    """A lamp that waits for a parent wants its circuit; one that draws too little only itself."""
     city = city_of(lamps=4, bins=2)
     needed = inquire(Question("lamp_out", "SL-0", 0), city, LIBRARY)
     assert needed.devices == frozenset(DEVICES)
-    alone = inquire(Question("day_burner", "SL-0", 0), city, LIBRARY)
+    alone = inquire(Question("low_power", "SL-0", 0), city, LIBRARY)
     assert alone.devices == {"d0"}
     assert not alone.wants("streetlight", "d1")
 
@@ -170,7 +170,7 @@ def test_a_question_that_has_no_answer_says_what_could_be_asked(rule, asset, min
 def test_a_device_that_said_nothing_is_named():
     """Not an explanation of nothing."""
     with pytest.raises(Unanswerable, match="no message of d0 in the 14d before"):
-        asked("day_burner", "SL-0", 9, [])
+        asked("low_power", "SL-0", 9, [])
 
 
 # -- the store --------------------------------------------------------------------------------

@@ -319,9 +319,10 @@ def test_an_explanation_is_json():
 def test_every_shipped_rule_can_be_explained(rule, phase, known):
     """In every phase, with nothing known and with everything."""
     scene = Scene(members=[({"active_power_w": 1.0}, Scene())] * 3 if known else [])
-    keys = {part.detail for c in (rule.when, rule.unless, rule.clear) if c for part in walk(c.tree)
+    some = {part.detail: True if part.unit is None else 30.0
+            for c in (rule.when, rule.unless, rule.clear) if c for part in walk(c.tree)
             if part.op is Op.FIELD}  # fmt: skip
-    values = dict.fromkeys(keys, 30.0) if known else {}
+    values = some if known else {}
 
     def judged(condition):
         if condition is None:

@@ -3,7 +3,7 @@
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.files import load, read_folder, read_library
@@ -368,6 +368,7 @@ def test_any_text_is_a_bundle_or_findings(text):
 
 
 @given(data=st.data())
+@settings(deadline=None)  # a whole file of templates with their tests is read each time
 def test_a_damaged_library_is_a_bundle_or_findings(data):
     """Cutting, doubling or replacing a piece of a good file raises nothing."""
     name, text = data.draw(st.sampled_from(sorted(read_library().items())))

@@ -36,7 +36,8 @@ def test_the_library_loads_without_a_finding(library):
     """Warnings too: what we ship is the example others copy."""
     assert sorted(library) == [
         "bin_fire", "bin_full", "day_burner", "device_silent_bin", "device_silent_cabinet",
-        "device_silent_streetlight", "feeder_outage", "lamp_out", "pothole",
+        "device_silent_streetlight", "feeder_outage", "gateway_loss", "lamp_out", "low_power",
+        "photocell_failed", "pothole", "supply_lost",
     ]  # fmt: skip
 
 
@@ -46,6 +47,7 @@ def test_the_library_loads_without_a_finding(library):
         ("lamp_out", "STREETLIGHT_OUT", False),
         ("day_burner", "STREETLIGHT_DAY_BURNER", False),
         ("feeder_outage", "STREETLIGHT_CIRCUIT", False),
+        ("photocell_failed", "STREETLIGHT_CIRCUIT", False),
         ("bin_full", "BIN_FULL", False),
         ("bin_fire", "BIN_FIRE", True),
         ("pothole", "POTHOLE", False),
@@ -55,6 +57,12 @@ def test_what_each_rule_asks_of_the_city(library, rule, service, urgent):
     """Only a burning bin is urgent."""
     filing = library[rule].file
     assert (filing.service, filing.urgent) == (service, urgent)
+
+
+@pytest.mark.parametrize("rule", ["gateway_loss", "supply_lost", "low_power"])
+def test_what_one_lamp_may_show_beside_another_fault_is_kept_for_the_operators(library, rule):
+    """One fault stays one request."""
+    assert library[rule].file is None
 
 
 def test_silence_is_never_a_request(library):
@@ -244,4 +252,6 @@ def test_a_pothole_needs_a_quorum_and_clears_by_clean_passes(library):
 def test_children_of_the_feeder_wait_for_it(library):
     """A lamp is not filed while its circuit may explain it."""
     assert library["lamp_out"].hold_ms == 300_000
-    assert library["feeder_outage"].absorbs == ("lamp_out",)
+    assert library["feeder_outage"].absorbs == ("lamp_out", "supply_lost")
+    assert library["day_burner"].hold_ms == 300_000
+    assert library["photocell_failed"].absorbs == ("day_burner",)

@@ -47,7 +47,7 @@ def test_the_tests_of_every_template_pass_with_its_defaults(name):
         ("lamp_out", {"out_frac": "30%", "persist": "30min", "service": "POTHOLE"}),
         ("day_burner", {"stray_power": "10 W", "persist": "1h"}),
         ("battery_low", {"low": "3 V", "persist": "24h", "reports": "4"}),
-        ("pothole_cluster", {"quorum": "5", "clean": "3", "min_peak": "6 m/s2"}),
+        ("pothole_cluster", {"quorum": "5", "clean": "3", "min_jolt": "6 m/s2"}),
         ("threshold_hysteresis", {"value": "temperature", "high": "60 degC", "low": "50 degC"}),
         ("stuck", {"value": "temperature", "tolerance": "0.5 K", "usual": "20 degC"}),
         ("flap", {"value": "tilt", "mark": "30 deg", "times": "5", "window": "12h"}),

@@ -276,7 +276,8 @@ NAMES = (
     "threshold_hysteresis", "rate_of_change", "deadman", "stuck", "flap", "day_burner", "lamp_out",
     "low_power", "cycling", "low_pf", "feeder_outage", "gateway_loss", "pothole_cluster",
     "rough_segment", "bin_full", "bin_forecast", "bin_emptied", "missed_collection", "bin_fire",
-    "bin_tilt", "battery_low",
+    "bin_tilt", "battery_low", "circuit_burning", "gear_hot", "high_power", "supply_lost",
+    "overvoltage", "undervoltage", "relay_stuck",
 )  # fmt: skip
 
 

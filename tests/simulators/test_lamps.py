@@ -272,7 +272,7 @@ def test_a_cabinet_without_a_meter_tells_of_its_contactor_only():
 
 NIGHT_KINDS = [
     Kind.LAMP_OUT, Kind.GEAR_FAILURE, Kind.LOW_POWER, Kind.LOW_POWER_FACTOR, Kind.DIM_STUCK,
-    Kind.LAMP_AGED, Kind.OVERVOLTAGE, Kind.UNDERVOLTAGE,
+    Kind.LAMP_AGED, Kind.OVERVOLTAGE, Kind.UNDERVOLTAGE, Kind.METER_ZERO,
 ]  # fmt: skip
 
 
@@ -295,6 +295,7 @@ def _shows(kind: Kind, lamp: Lamp, one: Said) -> bool:
         Kind.DIM_STUCK: 0.2 < share < 0.85,
         Kind.OVERVOLTAGE: values["voltage_v"] > 264,
         Kind.UNDERVOLTAGE: values["voltage_v"] < 216,
+        Kind.METER_ZERO: values["voltage_v"] == values["active_power_w"] == 0,
     }[kind]
 
 
