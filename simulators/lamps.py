@@ -42,6 +42,7 @@ from simulators.wire import Said
 SWITCHED_WITHIN_MS = 8000  # the lamps of a circuit, one after the other
 POWER_NOISE, VOLTS_NOISE, FACTOR_NOISE = 0.006, 0.003, 0.004
 WH_MS = 3_600_000.0
+OF_THE_SUPPLY = ("current_a", "voltage_v", "power_factor")
 
 
 @dataclass
@@ -63,6 +64,10 @@ class _Post:
         self.place = self.feeder.place(self.lamp)
         self.cycles = cycles(self.feeder.city, self.lamp.device, self.story)
         self.relit_ms = relit_ms((*self.story, *self.feeder.outages), self.cycles)
+        share = self.feeder.city.scenario.fleets.lamps.voltage
+        self.sees_supply = (
+            share == 1 or dice(self.feeder.city.seed, "meter", self.lamp.device).random() < share
+        )
 
 
 def lamp_says(feeder: Feeder, lamp: Lamp, story: Sequence[Fault]) -> Iterator[Said]:
@@ -151,6 +156,8 @@ def _said(post: _Post, moments: Moments, draws: Draws) -> Iterator[Said]:
             "active_power_w": watts, "current_a": amps, "voltage_v": volts,
             "power_factor": factor, "energy_wh": energy, name: told,
         }  # fmt: skip
+        if not post.sees_supply:
+            values = {key: value for key, value in values.items() if key not in OF_THE_SUPPLY}
         if ts_ms in moments.more:
             values |= moments.more[ts_ms]
         claims = moments.claims.get(ts_ms, ()) if moments.claims else ()

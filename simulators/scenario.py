@@ -102,6 +102,9 @@ class Lamps(Fleet):
     circuit_lamps: int = Field(30, ge=1, le=2000, description="Lamps on one feeder.")
     led: Share = Field(0.8, description="The share that are LEDs; the rest are sodium lamps.")
     metered: bool = Field(True, description="Cabinets report voltage and power.")
+    voltage: Share = Field(
+        1.0, description="The share of lamps that measure voltage, current and power factor."
+    )
     dim_pct: float = Field(60.0, ge=0, le=100, description="In the small hours.")
     dim_from_h: int = Field(23, ge=0, le=23, description="Local hour at which dimming begins.")
     dim_to_h: int = Field(5, ge=0, le=23, description="Local hour at which it ends.")

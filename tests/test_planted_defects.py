@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 SOURCE = ("gateway", "rules", "simulators")
 SUITE = (
-    "tutorial", "lamps-out", "look-alikes-lamps", "feeder-outages", "potholes", "clocks",
+    "tutorial", "lamp-ageing", "look-alikes-lamps", "feeder-outages", "potholes", "clocks",
     "bins-full",
 )  # fmt: skip
 CRASH = "tests/test_durability.py::test_kill_9_in_the_middle_of_a_commit_loses_nothing"
