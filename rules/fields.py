@@ -117,7 +117,7 @@ FELT: Mapping[str, Field] = _kind(
     _number("peak_median", 0, 2e5),
     _number("crossings_hz", 0, 50),
     _number("jerk_ms3", 0, 1e5),
-    _number("jerk_hz", 0, 200),
+    _number("quickness_hz", 0, 200),
     _number("width_s", 0, 2),
     _number("half_width_s", 0, 2),
     _number("zero_g_s", 0, 2),

@@ -32,7 +32,7 @@ _EVENT = {
 }  # fmt: skip
 _EVENT_BIAS = -2.48
 _POTHOLE = {
-    "up_ms2": 2.06, "down_ms2": -2.82, "width_s": 1.94, "jerk_hz": 4.64, "slow_share": 2.08,
+    "up_ms2": 2.06, "down_ms2": -2.82, "width_s": 1.94, "quickness_hz": 4.64, "slow_share": 2.08,
 }  # fmt: skip
 _POTHOLE_BIAS = -12.35
 
@@ -43,7 +43,7 @@ def shape(accel: Mapping[str, Any]) -> dict[str, float | bool]:
     `up_ms2`, `down_ms2`: largest swings; `up_first`: which came first of those that reach half of
     the peak. `kurtosis`: 3 for noise, more for single jolts. `sta_lta`: strongest tenth of a second
     to the whole. `peak_median`: peak to the median. `crossings_hz`: of zero. `jerk_ms3`: largest
-    change; `jerk_hz`: its rms to that of the acceleration. `width_s`: from a tenth to nine
+    change; `quickness_hz`: its rms to that of the acceleration. `width_s`: from a tenth to nine
     tenths of the energy; `half_width_s`: above half of the peak. `energy_m2s3`: the integral of the
     square. `zero_g_s`: as good as falling. Shares of the energy by band, and `slow_rms_ms2` and so
     on: its strength.
@@ -100,7 +100,7 @@ def _measures(window: Window) -> dict[str, float | bool]:
         "peak_median": peak / max(_TINY, float(np.median(strength))),
         "crossings_hz": float(np.count_nonzero(np.diff(np.sign(window))) * RATE_HZ / SPAN),
         "jerk_ms3": float(np.abs(jerks).max()),
-        "jerk_hz": float(jerks.std()) / rms,
+        "quickness_hz": float(jerks.std()) / rms,
         "width_s": float(width) / RATE_HZ,
         "half_width_s": float(np.count_nonzero(strength > peak / 2)) / RATE_HZ,
         "zero_g_s": float(np.count_nonzero(window < -ZERO_G_MS2)) / RATE_HZ,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.fields import FELT
+from rules.fields import FELT, HEARD, by_name
 from rules.shape import RATE_HZ, SPAN, shape
 
 GRAVITY_MS2 = 9.81
@@ -101,3 +101,8 @@ def test_every_measure_is_in_the_range_that_rules_are_told(
     for key, value in shape({"rate_hz": rate_hz, "z_ms2": z, **axes}).items():
         assert math.isfinite(value)
         assert FELT[key].low <= value <= FELT[key].high, (key, value)
+
+
+def test_every_field_of_a_road_has_a_name_of_its_own():
+    """None hides another from rules."""
+    assert len(by_name("road")) == len(HEARD["road"])
