@@ -23,6 +23,7 @@ from rules.finding import Finding
 from rules.local_time import Schedule, zone_of
 from rules.track import ZONE, Subject
 
+BEYOND = 1.25  # times the distance to the bottom: further it is no echo of this bin
 FINDINGS_MAX = 50  # a wrong column is wrong in every row; the first ones tell
 MODEL_PEERS_MIN = 3  # one of two may be the mistake
 ALWAYS_MS = -(1 << 62)  # before all times
@@ -118,16 +119,17 @@ class Asset:
 
     def fill_pct(self, distance_mm: float, ts_ms: int) -> float | None:
         """Fill of a bin from the distance that its sensor measures: the sensor sits `offset_mm`
-        above the brim, the bin is `height_mm` deep. Nearer than the dead zone nothing can be
-        measured, so a nearer distance counts as the dead zone. None without a height.
+        above the brim, the bin is `height_mm` deep. None without a height; for 0, which sensors
+        say when there was no echo; for what is nearer than the dead zone, where they cannot
+        measure and something may stick to them; and for what lies well beyond the bottom.
         """
         at = self._at(ts_ms)
         height_mm = float(at.get("height_mm", 0.0))
-        if not height_mm:
+        bottom_mm = height_mm + float(at.get("offset_mm", 0.0))
+        is_blind = distance_mm <= 0 or distance_mm < float(at.get("dead_zone_mm", 0.0))
+        if not height_mm or is_blind or distance_mm > BEYOND * bottom_mm:
             return None
-        seen_mm = max(distance_mm, float(at.get("dead_zone_mm", 0.0)))
-        fill = 100.0 * (height_mm + float(at.get("offset_mm", 0.0)) - seen_mm) / height_mm
-        return min(100.0, max(0.0, fill))
+        return min(100.0, max(0.0, 100.0 * (bottom_mm - distance_mm) / height_mm))
 
     def _at(self, ts_ms: int) -> Mapping[str, Any]:
         """The calibration in force; before the first one, the first."""

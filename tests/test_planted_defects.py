@@ -55,7 +55,7 @@ DEFECTS = (
     Defect("clocks that are ahead are believed", "gateway/devices.py",
            "    if ts_ms > times.latest_ms:", "    if False:"),
     Defect("a bin is measured from its brim", "gateway/assets.py",
-           'float(at.get("offset_mm", 0.0)) - seen_mm', "0.0 - seen_mm"),
+           'height_mm + float(at.get("offset_mm", 0.0))', "height_mm + 0.0"),
     Defect("lamps do not wait for their circuit", "gateway/incidents.py",
            "rule.file.urgent or wait_ms(rule) == 0:", "rule.file.urgent or True:"),
 )  # fmt: skip

@@ -214,15 +214,23 @@ NEW_YEAR = "2026-01-01T00:00:00Z"
 
 @pytest.mark.parametrize(
     ("distance_mm", "fill"),
-    [(1100, 0), (600, 50), (100, 100), (300, 80), (250, 80), (0, 80), (1500, 0)],
+    [(1100, 0), (600, 50), (100, 100), (40, 100), (1375, 0), (1376, None), (9999, None), (0, None)],
 )
-def test_fill_follows_from_the_distance(tmp_path: Path, distance_mm: float, fill: float):
-    """From the brim down; what is nearer than the sensor can measure counts as the dead zone."""
+def test_fill_follows_from_the_distance(tmp_path: Path, distance_mm: float, fill: float | None):
+    """From the brim down; no echo, and one from beyond the bottom, are no fill."""
+    bin_ = feature(asset_id="P", kind="bin", height_mm=1000, offset_mm=100)
+    city, _ = read(tmp_path, bin_)
+    assert city.assets["P"].fill_pct(distance_mm, 0) == fill
+
+
+@pytest.mark.parametrize(("distance_mm", "fill"), [(300, 80), (299, None), (40, None), (0, None)])
+def test_nearer_than_the_dead_zone_nothing_is_measured(
+    tmp_path: Path, distance_mm: float, fill: float | None
+):
+    """Something may stick to the sensor: that is no full bin."""
     bin_ = feature(asset_id="B", kind="bin", height_mm=1000, offset_mm=100, dead_zone_mm=300)
-    plain = feature(asset_id="P", kind="bin", height_mm=1000, offset_mm=100)
-    city, _ = read(tmp_path, bin_, plain)
-    asset = city.assets["B" if distance_mm <= 300 and fill == 80 else "P"]
-    assert asset.fill_pct(distance_mm, 0) == pytest.approx(fill)
+    city, _ = read(tmp_path, bin_)
+    assert city.assets["B"].fill_pct(distance_mm, 0) == fill
 
 
 def test_without_a_height_a_distance_is_no_fill(tmp_path: Path):
