@@ -105,25 +105,25 @@ gateway turns it into `peak_ms2`, `rms_ms2`, `crest` and `dominant_hz` before an
 into `FELT`."""
 
 FELT: Mapping[str, Field] = _kind(
-    _number("jolt_ms2", 0, 4000),
-    _number("usual_jolt_ms2", 0, 4000),
+    _number("jolt_ms2", 0, 1e5),
+    _number("usual_jolt_ms2", 0, 1e5),
     _number("event_score", 0, 1),
     _number("pothole_score", 0, 1),
-    _number("up_ms2", 0, 2000),
-    _number("down_ms2", 0, 2000),
+    _number("up_ms2", 0, 1e4),
+    _number("down_ms2", 0, 1e4),
     _flag("up_first"),
     _number("kurtosis", 0, 60),
     _number("sta_lta", 0, 8),
-    _number("peak_median", 0, 2e5),
+    _number("peak_median", 0, 1e6),
     _number("crossings_hz", 0, 50),
-    _number("jerk_ms3", 0, 1e5),
+    _number("jerk_ms3", 0, 1e6),
     _number("quickness_hz", 0, 200),
     _number("width_s", 0, 2),
     _number("half_width_s", 0, 2),
     _number("zero_g_s", 0, 2),
-    _number("energy_m2s3", 0, 1e7),
+    _number("energy_m2s3", 0, 1e9),
     *(_number(f"{band}_share", 0, 1) for band in ("slow", "mid", "quick", "fast")),
-    *(_number(f"{band}_rms_ms2", 0, 1000) for band in ("slow", "mid", "quick", "fast")),
+    *(_number(f"{band}_rms_ms2", 0, 1e4) for band in ("slow", "mid", "quick", "fast")),
 )
 """What the gateway works out from a vehicle's window, never published: see `signal` and `shape`.
 `usual_jolt_ms2` is the device's own."""
