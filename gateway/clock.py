@@ -16,6 +16,11 @@ QUORUM = 3  # devices that must agree that a minute has begun: one wrong clock m
 HOURS_KNOWN_MAX = 4096  # parsed hours kept (half a year); beyond that they are parsed anew
 
 
+def minute_from(ms: int) -> int:
+    """The first whole minute at or after it."""
+    return -(-ms // TICK_MS) * TICK_MS
+
+
 class Clock(Protocol):
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""

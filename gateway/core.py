@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gateway import devices
 from gateway.assets import Asset, City, circuit_id
-from gateway.clock import QUORUM, Frontier
+from gateway.clock import QUORUM, Frontier, minute_from
 from gateway.devices import Device, Times, Verdict
 from gateway.effects import (
     Effects,
@@ -37,6 +37,9 @@ from rules.track import Subject
 
 DAY_MS = 86_400_000
 FOREVER_MS = 1 << 62
+STEPS_MAX = 1440
+"""Minutes that the data may skip and be made up for one by one: a day in which circuits, judged at
+each, were not heard of."""
 REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
 
 
@@ -74,7 +77,7 @@ class Core:
     @property
     def next_ms(self) -> int:
         """Before then no tick changes anything, if no reading comes."""
-        day_ms = (self._frontier.tick_ms // DAY_MS + 1) * DAY_MS
+        day_ms = (self._engine.tick_ms // DAY_MS + 1) * DAY_MS
         return min(self._engine.wake_ms, self._book.due_ms, day_ms)
 
     @property
@@ -108,12 +111,16 @@ class Core:
         """No message is waiting: time has passed up to `now_ms`, or, when time follows the data,
         up to the last of it. None if that is no new minute.
         """
-        minute_ms = self._frontier.move_to(self._follow_ms if self._settings.follow else now_ms)
+        follows = self._settings.follow
+        minute_ms = self._frontier.move_to(self._follow_ms if follows else now_ms)
         if minute_ms is None:
             return None
         effects = Effects()
         self._now_ms = now_ms
-        self._tick(minute_ms, effects)
+        if follows:
+            self._run_to(minute_ms, effects)
+        else:
+            self._tick(minute_ms, effects)
         return self._finish(effects)
 
     def all_states(self) -> Effects:
@@ -163,7 +170,7 @@ class Core:
             latest_ms = FOREVER_MS if self._settings.follow else now_ms
             minute_ms = self._frontier.pass_(device.name, ts_ms, latest_ms)
             if minute_ms is not None:
-                self._tick(minute_ms, effects)
+                self._run_to(minute_ms, effects)
 
     def _times_of(self, reading: Reading, now_ms: int) -> Times:
         """What its time is measured against; the same for all readings between two ticks, unless
@@ -191,7 +198,7 @@ class Core:
             # The counts are our own, true from now on, though a pass may have come late.
             counted_ms = max(ts_ms, self._engine.seen_ms(place.id) + 1)
             _, transitions = self._engine.feed(place.id, counted_ms, values)
-            self._decide(transitions, ts_ms, self._reading_id + 1, effects)
+            self._decide(transitions, self._reading_id + 1, effects)
         return verdict
 
     def _detect(
@@ -200,13 +207,24 @@ class Core:
         values = heard(reading, asset, ts_ms)
         verdict, transitions = self._engine.feed(asset.id, ts_ms, values)
         if transitions:
-            self._decide(transitions, ts_ms, self._reading_id + 1, effects)
+            self._decide(transitions, self._reading_id + 1, effects)
         return verdict
 
     # -- what follows from it -----------------------------------------------------------------
 
+    def _run_to(self, minute_ms: int, effects: Effects) -> None:
+        """The data say that it is `minute_ms`: nobody said anything in between, so what falls due
+        by then does so at its own minute, as if somebody had watched.
+        """
+        for _ in range(STEPS_MAX):
+            step_ms = minute_from(max(self.next_ms, self._engine.tick_ms + 1))
+            if step_ms >= minute_ms:
+                break
+            self._tick(step_ms, effects)
+        self._tick(minute_ms, effects)
+
     def _tick(self, minute_ms: int, effects: Effects) -> None:
-        self._decide(self._engine.tick(minute_ms), minute_ms, None, effects)
+        self._decide(self._engine.tick(minute_ms), None, effects)
         self._follow_up(self._book.due(minute_ms), effects)
         if minute_ms // DAY_MS != self._forgot_day:
             self._forgot_day = minute_ms // DAY_MS
@@ -219,12 +237,12 @@ class Core:
             effects.places_gone.append(place_id)
 
     def _decide(
-        self, transitions: Sequence[Transition], now_ms: int, reading: int | None, effects: Effects
+        self, transitions: Sequence[Transition], reading: int | None, effects: Effects
     ) -> None:
         """Transitions of rules -> steps of incidents."""
-        now_ms = max(now_ms, self._frontier.tick_ms)
         for transition in transitions:
             effects.journal.append(self._entry(transition, reading))
+            now_ms = max(transition.at_ms, self._engine.tick_ms)
             self._follow_up(self._book.apply(transition, now_ms), effects)
 
     def _follow_up(self, steps: Sequence[Step], effects: Effects) -> None:
@@ -331,13 +349,13 @@ class Core:
     def _entry(self, transition: Transition, reading: int | None) -> Entry:
         at_ms, subject, rule = transition.at_ms, transition.subject, transition.rule
         turn = transition.before, transition.after, transition.cause
-        return Entry(at_ms, self._frontier.tick_ms, subject, rule, None, *turn, reading)
+        return Entry(at_ms, self._engine.tick_ms, subject, rule, None, *turn, reading)
 
     def _step_entry(self, step: Step) -> Entry:
         incident = step.incident
         return Entry(
             step.at_ms,
-            self._frontier.tick_ms,
+            self._engine.tick_ms,
             incident.subject,
             incident.rule,
             incident.id,

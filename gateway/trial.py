@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gateway.assets import Asset, City, circuit_id, zone_id
-from gateway.clock import TICK_MS
+from gateway.clock import TICK_MS, minute_from
 from gateway.core import Core
 from gateway.effects import Effects, Entry, Saved, Settings
 from gateway.incidents import Incident, State
@@ -122,7 +122,7 @@ class _Trial:
     def _pass_idle(self, now_ms: int) -> None:
         """Every minute before `now_ms`; those at which nothing can change are left out."""
         core = self.core
-        while (minute_ms := _minute_from(max(core.next_ms, core.tick_ms + 1))) < now_ms:
+        while (minute_ms := minute_from(max(core.next_ms, core.tick_ms + 1))) < now_ms:
             self._note(core.pass_time(minute_ms))
         self._note(core.pass_time(now_ms - 1))
 
@@ -253,10 +253,6 @@ class _Trial:
     def _since_start(self, at_ms: int) -> str:
         seconds = (at_ms - self.case.start_ms) / 1000
         return f"{seconds / 60:+g}min"
-
-
-def _minute_from(ms: int) -> int:
-    return -(-ms // TICK_MS) * TICK_MS
 
 
 def _city(stands: Sequence[Stand]) -> City:

@@ -18,6 +18,7 @@ from small_city import (
     sent,
 )
 
+from gateway.core import STEPS_MAX
 from gateway.store import Store
 from rules.files import load, read_library
 
@@ -391,6 +392,37 @@ def test_a_recording_of_a_lone_device_needs_no_other_to_pass_the_time():
     gate.take(*(lamp("d0", 5 * i, watts) for i, watts in enumerate(power)), minute=0)
 
     assert [row.service for row in gate.rows] == ["STREETLIGHT_OUT"]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("bins", [1, 3, 5])
+def test_what_falls_due_between_two_days_of_reports_is_filed_as_if_watched(follow, bins):
+    """Each bin is full on every third day, for that one report; all days come in one batch."""
+    bundle, _ = load(read_library(), {"bin_full.reports": "1"})
+    gate = Gate(city_of(bins=bins), bundle=bundle, follow=follow)
+    reports = [
+        sent(f"b{i}", body(at(day * 1440 + i), {"fill_pct": 90 if day % 3 == 0 else 10}), "bin")
+        for day in range(9)
+        for i in range(bins)
+    ]
+
+    gate.take(*reports, minute=9 * 1440)
+
+    assert gate.services() == ["BIN_FULL"] * 3 * bins
+
+
+def test_a_year_without_a_word_is_made_up_for_in_bounded_steps():
+    """And what fell due in it is filed."""
+    gate = Gate(city_of(lamps=3), follow=True)
+    gate.take(*(lamp(f"d{i}", 5 * k, DARK, k) for k in range(4) for i in range(2)), minute=0)
+    steps = []
+    tick = gate.core._engine.tick
+    gate.core._engine.tick = lambda ms: steps.append(ms) or tick(ms)
+
+    gate.take(*(lamp(f"d{i}", 365 * 1440, LIT, 9) for i in range(3)), minute=0)
+
+    assert gate.services() == ["STREETLIGHT_OUT"] * 2
+    assert len(steps) <= STEPS_MAX + 1
 
 
 def test_when_time_follows_the_data_the_clock_is_not_asked():

@@ -194,10 +194,11 @@ def test_bin_full_is_never_full_and_emptied_at_once(overrides):
         assert not (when(rule, values, NIGHT, {}) and clear(rule, values, NIGHT, {}))
 
 
-def test_one_report_makes_bin_full_decide_at_once():
-    """reports = 1: nothing late can undo it, so filing does not wait."""
+def test_one_report_that_nothing_contradicts_is_enough_if_so_asked():
+    """It waits no longer than for a report to settle."""
     bundle, _ = load(read_library(), {"bin_full.reports": "1"})
-    assert bundle.rules["bin_full"].monotone
+    rule = bundle.rules["bin_full"]
+    assert (rule.samples_min, rule.for_ms, rule.clear_for_ms) == (1, 300_000, 300_000)
 
 
 @pytest.mark.parametrize(
