@@ -8,7 +8,7 @@ rule's text.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import translate
 from fractions import Fraction
 from math import inf
@@ -19,6 +19,7 @@ from rules import runtime
 from rules.fields import CATALOGUE, CLAIM
 from rules.rule import Condition, Judge
 from rules.tree import MEMORIES, PEERS, WINDOWS, Detail, Node, Op, own, uses
+from rules.unknown import may_be_unknown
 
 _CALLED: tuple[Callable[..., Any], ...] = (
     runtime.average, runtime.beginning, runtime.changed, runtime.deviation, runtime.difference,
@@ -30,19 +31,7 @@ _HELPERS: dict[str, Any] = {function.__name__: function for function in _CALLED}
     "everyone": lambda _v, _a, _x, _s: True,
     "inf": inf,
 }
-_NEVER_UNKNOWN = frozenset(
-    {
-        Op.NUMBER, Op.TRUTH, Op.KNOWN, Op.PHASE, Op.SINCE, Op.PEERS_ALL, Op.PEERS_COUNT,
-        Op.COUNT_OVER, Op.CHANGES_OVER, Op.TEXT, Op.CLAIMS,
-    }
-)  # fmt: skip
-_UNKNOWN_BY_THEMSELVES = frozenset(
-    {
-        Op.FIELD, Op.ATTRIBUTE, Op.SUN, Op.NIGHT, Op.SILENT, Op.EXPECTED, Op.DIVIDE,
-        Op.PREV, Op.CHANGED, Op.RATE, Op.AGE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE,
-        *WINDOWS - _NEVER_UNKNOWN, *PEERS - _NEVER_UNKNOWN,
-    }
-)  # fmt: skip
+_READ = frozenset({Op.FIELD, Op.ATTRIBUTE})
 _REDUCERS = {
     Op.COUNT_OVER: "occurrences",
     Op.AVG_OVER: "average",
@@ -74,11 +63,23 @@ def compiled(node: Node, first_slot: int = 0) -> tuple[Judge, int]:
     is None before the first sample.
     """
     writer = _Writer(first_slot)
-    source = writer.function(node)
+    return _built(writer.function(node), writer), writer.slots
+
+
+def remembering(parts: Iterable[tuple[Node, int]]) -> Judge | None:
+    """A function that folds the memories of some trees, each with its first slot, and judges
+    nothing; None if they have none.
+    """
+    writer = _Writer(0)
+    source = writer.folds([(node, first_slot) for node, first_slot in parts])
+    return _built(source, writer) if writer.slots else None
+
+
+def _built(source: str, writer: "_Writer") -> Judge:
     namespace = {**_HELPERS, **writer.constants, "__builtins__": {}}
     module = compile(source, "<rule>", "exec")
     code = next(part for part in module.co_consts if isinstance(part, CodeType))
-    return cast("Judge", FunctionType(code, namespace)), writer.slots
+    return cast("Judge", FunctionType(code, namespace))
 
 
 def condition_of(text: str, node: Node, first_slot: int) -> tuple[Condition, int]:
@@ -98,16 +99,6 @@ def slot_order(node: Node) -> list[Node]:
     return list(found)
 
 
-def may_be_unknown(node: Node) -> bool:
-    if node.op in _NEVER_UNKNOWN:
-        return False
-    if node.op in _UNKNOWN_BY_THEMSELVES:
-        return True
-    if node.op is Op.COALESCE:
-        return all(may_be_unknown(arg) for arg in node.args)
-    return any(may_be_unknown(arg) for arg in node.args)
-
-
 class _Writer:
     """Writes one function, line by line. `atom` below: a local name or a literal."""
 
@@ -122,14 +113,33 @@ class _Writer:
         self._count = 0
 
     def function(self, node: Node) -> str:
-        if uses(node, Op.RATE, Op.SINCE, Op.AGE, *WINDOWS):
-            self._line("t = x.ts_ms")
+        self._begin_timed(node)
         self._memories(node)
         if node.op is Op.AND:
             self._root_and(node)
         else:
             self._reads(node)
             self._line(f"return {self._value(node)}")
+        return self._source()
+
+    def folds(self, parts: Sequence[tuple[Node, int]]) -> str:
+        self._begin_timed(*(node for node, _ in parts))
+        total = 0
+        for node, first_slot in parts:
+            self._first_slot, self.slots = first_slot, 0
+            self._memories(node)
+            total += self.slots
+            # What two trees read they share; what each remembers is its own.
+            self._locals = {known: q for known, q in self._locals.items() if known.op in _READ}
+        self.slots = total
+        self._line("return None")
+        return self._source()
+
+    def _begin_timed(self, *nodes: Node) -> None:
+        if any(uses(node, Op.RATE, Op.SINCE, Op.AGE, *WINDOWS) for node in nodes):
+            self._line("t = x.ts_ms")
+
+    def _source(self) -> str:
         return "def judge(v, a, x, s):\n" + "\n".join(self._lines) + "\n"
 
     def _line(self, text: str) -> None:
@@ -164,7 +174,7 @@ class _Writer:
         """Fetch the fields and attributes of a term into locals."""
         if node in self._locals or node.op in PEERS:
             return
-        if node.op in (Op.FIELD, Op.ATTRIBUTE):
+        if node.op in _READ:
             source = "v" if node.op is Op.FIELD else "a"
             self._locals[node] = self._set(f"{source}.get({str(node.detail)!r})")
         for arg in node.args:
@@ -248,7 +258,10 @@ class _Writer:
             Op.EXPECTED: self._expected,
             **dict.fromkeys(PEERS, self._peers),
         }
-        return writers.get(node.op, self._plain)(node)
+        atom = writers.get(node.op, self._plain)(node)
+        if self._indent == 1:  # everything that follows comes after this
+            self._locals[node] = atom
+        return atom
 
     def _plain(self, node: Node) -> str:
         """An operation that is unknown when an operand is."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from rules.bounds import interval
-from rules.codegen import may_be_unknown
 from rules.finding import Finding
 from rules.lints import Lint
 from rules.suspect import Asked, Part, Suspect, is_measured
 from rules.tree import Node, Op, Span, uses, walk
+from rules.unknown import may_be_unknown
 
 _COUNTS = ("passes", "clean_passes")
 

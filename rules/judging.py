@@ -41,16 +41,33 @@ def _judge_sample(track: Track, scene: Scene, watch: Watch, values: Values) -> t
     attributes = track.subject.attributes
     if watch.slotted:
         memory = list(track.slots[i])
-        when, clear = judge(watch, values, attributes, scene, memory, state)
+        new, changed = judged(watch, values, attributes, scene, memory, state)
         set_slots(track, i, memory)
     else:
-        when, clear = judge(watch, values, attributes, scene, _NO_MEMORY, state)
-    if state is QUIET and not when:
-        return _NO_CHANGES
-    new, changed = observe(watch.rule, state, when, clear, scene.ts_ms)
+        new, changed = judged(watch, values, attributes, scene, _NO_MEMORY, state)
     if new is not state:
         set_instance(track, i, new)
     return changed
+
+
+def judged(
+    watch: Watch,
+    values: Values,
+    attributes: Values,
+    scene: Scene,
+    memory: list[Any],
+    state: Instance,
+) -> tuple[Instance, tuple[Change, ...]]:
+    """The state of a rule after a sample, and what changed."""
+    when: Truth = watch.when(values, attributes, scene, memory)
+    if when is False and state is QUIET:
+        if watch.fold is not None:
+            watch.fold(values, attributes, scene, memory)
+        return state, _NO_CHANGES
+    when, clear = _beside(watch, when, values, attributes, scene, memory, state)
+    if state is QUIET and not when:
+        return state, _NO_CHANGES
+    return observe(watch.rule, state, when, clear, scene.ts_ms)
 
 
 def elapse(track: Track, now_ms: int) -> Told:
@@ -110,9 +127,22 @@ def judge(
     state: Instance,
 ) -> tuple[Truth, Truth]:
     """`when and not unless`, and `clear` where it may matter: what is pending may turn out to have
-    fired before. Conditions with a memory are folded on every sample, needed or not.
+    fired before.
     """
-    when: Truth = watch.when(values, attributes, scene, memory)
+    when = watch.when(values, attributes, scene, memory)
+    return _beside(watch, when, values, attributes, scene, memory, state)
+
+
+def _beside(
+    watch: Watch,
+    when: Truth,
+    values: Values,
+    attributes: Values,
+    scene: Scene,
+    memory: list[Any],
+    state: Instance,
+) -> tuple[Truth, Truth]:
+    """Conditions with a memory are folded on every sample, needed or not."""
     if watch.unless is not None and (when is not False or watch.slotted):
         unless = watch.unless(values, attributes, scene, memory)
         if when is not False:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from rules.codegen import remembering
 from rules.instance import QUIET, Change, Instance, next_ms
 from rules.local_time import LocalTime
 from rules.rule import Bundle, Judge, Rule, Values
@@ -56,6 +57,8 @@ class Watch:
     when: Judge
     unless: Judge | None
     clear: Judge | None
+    fold: Judge | None
+    """What `unless` and `clear` remember, where neither of them matters."""
     reads: frozenset[str]
     slotted: bool
     on_tick: bool
@@ -124,14 +127,15 @@ def make_plan(kind: str, bundle: Bundle) -> Plan:
 
 
 def _watch(i: int, rule: Rule) -> Watch:
-    conditions = [rule.when, *(c for c in (rule.unless, rule.clear) if c)]
+    beside = [condition for condition in (rule.unless, rule.clear) if condition]
     return Watch(
         i,
         rule,
         rule.when.judge,
         rule.unless.judge if rule.unless else None,
         rule.clear.judge if rule.clear else None,
-        frozenset().union(*(c.fields for c in conditions)),
+        remembering((c.tree, c.first_slot) for c in beside if c.tree is not None),
+        rule.when.fields.union(*(c.fields for c in beside)),
         bool(rule.slots),
         rule.on_tick,
         rule.on_tick and rule.silence_ms_min > 0,

@@ -22,8 +22,8 @@ from gateway.trial import relatives, run
 from rules.almanac import Almanac
 from rules.checks import check
 from rules.files import load, read_library
-from rules.instance import QUIET, observe
-from rules.judging import judge
+from rules.instance import QUIET
+from rules.judging import judged
 from rules.rule import Rule
 from rules.scene import Scene
 from rules.series import Series
@@ -67,8 +67,7 @@ def scalar(rule: Rule, count: int = 20_000, rounds: int = 7) -> dict[str, float]
         state, memory = QUIET, [None] * slots
         for ts_ms, values in samples:
             scene.ts_ms = ts_ms
-            when, clear = judge(watch, values, lamp.attributes, scene, memory, state)
-            state, _ = observe(rule, state, when, clear, ts_ms)
+            state, _ = judged(watch, values, lamp.attributes, scene, memory, state)
 
     def condition(judged: Callable[..., Any]) -> Callable[[], None]:
         def run() -> None:
