@@ -202,7 +202,7 @@ class Backtest:
         self._first_ms = now_ms
         self._minute_ms = (now_ms - 1) // TICK_MS * TICK_MS
         city, bundle, settings = self._world
-        settings = replace(settings, follow=False, start_ms=self._minute_ms)
+        settings = replace(settings, follow=False, start_ms=self._minute_ms, passing=True)
         self._core = Core(city, bundle, settings, Saved("backtest"))
         return self._core
 

@@ -366,7 +366,8 @@ class Core:
         )
 
     def _finish(self, effects: Effects) -> Effects:
-        effects.states = self._engine.take_dirty()
+        if not self._settings.passing:
+            effects.states = self._engine.take_dirty()
         self.devices.put_back(effects.devices.values())
         effects.places = self._roadway.places.take_dirty()
         effects.tick_ms = self._frontier.tick_ms

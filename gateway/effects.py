@@ -116,11 +116,13 @@ class Saved:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the core takes readings. `follow`: time is that of the data (replay, accelerated
-    simulation), never that of the clock. `start_ms`: when time begins in a new store.
+    simulation), never that of the clock. `start_ms`: when time begins in a new store. `passing`:
+    nothing outlives the process, so no state is made ready to be stored (tests, backtests).
     """
 
     follow: bool = False
     start_ms: int = 0
+    passing: bool = False
     allow_simulated: bool = False
     max_skew_ms: int = devices.SKEW_MS_MAX
     max_age_ms: int = devices.AGE_MS_MAX

@@ -139,10 +139,10 @@ class Book:
         what is held waits from then on, since after an outage others may still have to report.
         """
         known = self._open.get((transition.rule, transition.subject))
-        if known is None:
-            return [] if transition.withdrawn else self._open_by(transition, now_ms)
         if transition.withdrawn:
-            return self._withdraw(known, now_ms)
+            return self._withdraw(known, now_ms) if known else self._disown(transition, now_ms)
+        if known is None:
+            return self._open_by(transition, now_ms)
         turn = transition.before, transition.after
         steps: list[Step] = []
         if turn == (Phase.PENDING, Phase.FIRING):
@@ -325,10 +325,17 @@ class Book:
         return self._end(incident, max(at_ms, incident.fired_ms), now_ms, why)
 
     def _withdraw(self, incident: Incident, now_ms: int) -> list[Step]:
-        # What was asked of the city cannot be unsaid, nor what would have been.
-        if incident.state not in (State.QUEUED, State.SHADOW):
-            incident.state = State.WITHDRAWN
+        _unsay(incident)
         return self._end(incident, now_ms, now_ms, Why.LATE_SAMPLE)
+
+    def _disown(self, transition: Transition, now_ms: int) -> list[Step]:
+        """The last episode is over, and should not have been."""
+        ended = self._ended.get((transition.rule, transition.subject))
+        if ended is None or ended.why == Why.LATE_SAMPLE:
+            return []
+        _unsay(ended)
+        ended.why = Why.LATE_SAMPLE
+        return [Step(ended, now_ms, Why.LATE_SAMPLE)]
 
     def _end(self, incident: Incident, at_ms: int, now_ms: int, why: Why) -> list[Step]:
         incident.cleared_ms, incident.why = at_ms, why
@@ -367,6 +374,12 @@ class Book:
         self._ended[key] = incident
         if len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
+
+
+def _unsay(incident: Incident) -> None:
+    """What was asked of the city cannot be unsaid, nor what would have been."""
+    if incident.state not in (State.QUEUED, State.SHADOW):
+        incident.state = State.WITHDRAWN
 
 
 def _describe(incident: Incident, transition: Transition) -> None:

@@ -274,7 +274,7 @@ class _Run:
 
     def _running(self, now_ms: int) -> Core:
         if self._core is None:
-            started = replace(self._settings, start_ms=now_ms - now_ms % TICK_MS)
+            started = replace(self._settings, start_ms=now_ms - now_ms % TICK_MS, passing=True)
             self._core = Core(self._inquiry.city, self._bundle, started, Saved("inquiry"))
             self._minute_ms = now_ms
         return self._core

@@ -90,7 +90,7 @@ class _Trial:
     taken: int = 0
 
     def __post_init__(self) -> None:
-        settings = Settings(start_ms=self.case.start_ms - TICK_MS)
+        settings = Settings(start_ms=self.case.start_ms - TICK_MS, passing=True)
         self.core = Core(_city(self.case.stands), self.bundle, settings, Saved("trial"))
 
     def run(self) -> Iterator[Failure]:

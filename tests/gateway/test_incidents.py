@@ -192,6 +192,20 @@ def test_what_never_was_is_withdrawn(world):
     assert world.due(100) == []
 
 
+@pytest.mark.parametrize(
+    ("rule", "state"), [("slow", "withdrawn"), ("sure", "queued"), ("silent", "withdrawn")]
+)
+def test_what_is_over_and_never_was_is_known_as_a_mistake(world, rule, state):
+    """Once; and if it was after all, it is the same episode."""
+    world.fire(rule, "X", 10)
+    world.clear(rule, "X", 14)
+    assert world.withdraw(rule, "X", 16) == [f"{rule} X {state}: LATE_SAMPLE"]
+    assert world.withdraw(rule, "X", 17) == []
+    world.fire(rule, "X", 11, now=18)
+    (incident,) = world.book.open_incidents()
+    assert (incident.id, incident.episode) == (1, 1)
+
+
 def test_what_was_asked_of_the_city_cannot_be_unsaid(world):
     """An urgent fault that was none: it ends, its request stays in the books."""
     world.fire("fire", "X", 10)
