@@ -161,7 +161,7 @@ class Core:
         if admitted is Verdict.FRESH:
             if asset is None:
                 verdict = self._detect_on_road(device, reading, ts_ms, effects)
-            elif self._detect(reading, asset, ts_ms, effects) is engine.Verdict.TOO_LATE:
+            elif self._detect(device, reading, asset, ts_ms, effects) == engine.Verdict.TOO_LATE:
                 device.late += 1
                 verdict = Verdict.LATE
         self._keep(reading, asset, ts_ms, now_ms, verdict, effects)
@@ -202,9 +202,10 @@ class Core:
         return verdict
 
     def _detect(
-        self, reading: Reading, asset: Asset, ts_ms: int, effects: Effects
+        self, device: Device, reading: Reading, asset: Asset, ts_ms: int, effects: Effects
     ) -> engine.Verdict:
         values = heard(reading, asset, ts_ms)
+        devices.note_heard(device, values)
         verdict, transitions = self._engine.feed(asset.id, ts_ms, values)
         if transitions:
             self._decide(transitions, self._reading_id + 1, effects)

@@ -8,11 +8,11 @@ carries no number, or neither boot nor believable time, from its last `DIGESTS_M
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from hashlib import blake2b
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,7 @@ EPOCH_MS_MIN = 1_420_070_400_000  # 2015: earlier times are unset clocks (1970, 
 AGE_MS_MAX = 86_400_000  # older readings are kept but not judged: no stale requests
 UNTIMED_REPEAT_MS = 600_000  # same content without time or number within this is a repeat
 SETTLE_MS = 600_000  # how long numbers before the first one seen are waited for
+NO_FILL = "no_fill"
 NO_BOOT = -1  # of devices that do not count their starts
 
 
@@ -82,6 +83,8 @@ class Device(msgspec.Struct, array_like=True):
     trust: str = Trust.DEVICE
     ride: Ride | None = None
     """Of what moves."""
+    unfit: dict[str, int] = {}
+    """Why what it said could not be judged -> how often."""
 
     @property
     def missing(self) -> int:
@@ -91,6 +94,9 @@ class Device(msgspec.Struct, array_like=True):
             for life in self.lives
             for earlier, later in zip(life.runs, life.runs[1:], strict=False)
         )
+
+    def note_unfit(self, reason: str) -> None:
+        self.unfit = {**self.unfit, reason: self.unfit.get(reason, 0) + 1}
 
     def acknowledged(self) -> tuple[int | None, int] | None:
         """(boot, upto): everything of the boot last heard up to this number has been taken in.
@@ -117,6 +123,14 @@ def dump(device: Device) -> bytes:
 
 def load(blob: bytes) -> Device:
     return _decode(blob)
+
+
+def note_heard(device: Device, values: Mapping[str, Any]) -> None:
+    """A distance that is no fill came from a sensor without echo, with something on it, or in a bin
+    that nobody measured: the bin is not judged by it, and the device has said nothing.
+    """
+    if "distance_mm" in values and "fill_pct" not in values:
+        device.note_unfit(NO_FILL)
 
 
 class Register:

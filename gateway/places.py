@@ -4,7 +4,8 @@ Pure. Hits of moving devices near each other are one place; a place counts disti
 passes that felt nothing since. What rules see are readings of the place itself (kind `place`), so
 corroboration is an ordinary rule. One spot is one place, in whatever order its passes come: a hit
 belongs to a place within twice the radius, first of all to one that has fired, since a second
-request for one hole is worse than a widened one.
+request for one hole is worse than a widened one. The two directions of a street are two spots,
+where vehicles say which way they go.
 """
 
 import math
@@ -40,6 +41,16 @@ class Place(msgspec.Struct, array_like=True):
     peak_ms2: float = 0.0
     fired: bool = False
     passes: list[Pass] = []
+    north: float = 0.0
+    """With `east` the sum of the directions of the hits, each of length 1; 0, 0: none is known."""
+    east: float = 0.0
+
+    def leads(self, heading_deg: float | None, shape: PlaceShape) -> bool:
+        """Whether who travels that way may pass it; an unknown direction is any."""
+        if heading_deg is None or not (self.north or self.east):
+            return True
+        own_deg = math.degrees(math.atan2(self.east, self.north))
+        return abs(_turn(heading_deg - own_deg)) <= shape.heading_deg_max
 
     def reading(self, shape: PlaceShape) -> dict[str, float]:
         """What rules see of it: passes with a hit within the window, clean ones since the last, and
@@ -73,6 +84,8 @@ class Observation(msgspec.Struct):
     lon: float
     hit: bool
     peak_ms2: float
+    heading_deg: float | None = None
+    """Clockwise from north."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -117,7 +130,7 @@ class Places:
         if not fired:  # repaired: what was felt before speaks for nothing any more
             place.passes.clear()
             place.hits = 0
-            place.peak_ms2 = 0.0
+            place.peak_ms2 = place.north = place.east = 0.0
         self._dirty[place_id] = place
 
     def take_dirty(self) -> list[tuple[str, bytes]]:
@@ -159,6 +172,7 @@ class Places:
             (not place.fired, distance_m, place.id, place)
             for place in self._around(rule, shape, seen.lat, seen.lon)
             if (distance_m := metres(place.lat, place.lon, seen.lat, seen.lon)) <= reach_m
+            and place.leads(seen.heading_deg, shape)
         ]
         return min(near)[-1] if near else None
 
@@ -168,6 +182,8 @@ class Places:
 
     def _found(self, rule: str, shape: PlaceShape, seen: Observation) -> Place:
         name = f"place:{rule}:{seen.lat:.5f},{seen.lon:.5f}:{seen.ts_ms}"
+        while name in self._by_id:  # the other direction, at the same instant
+            name += "-2"
         place = Place(name, rule, seen.lat, seen.lon)
         self._put(place, shape)
         return place
@@ -183,6 +199,9 @@ class Places:
         place.hits += 1
         place.lat += (seen.lat - place.lat) / place.hits
         place.lon = _turn(place.lon + _turn(seen.lon - place.lon) / place.hits)
+        if seen.heading_deg is not None:
+            place.north += math.cos(math.radians(seen.heading_deg))
+            place.east += math.sin(math.radians(seen.heading_deg))
         after = (place.rule, *_cell(shape, place.lat, place.lon))
         if after != before:
             self._cells[before].remove(place)

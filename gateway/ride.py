@@ -3,7 +3,7 @@
 Pure. Owns what is remembered of each moving device: the median of its jolts while it moves, so that
 a rule may ask for more than this vehicle, mount and sensor feel everywhere; and where it was last.
 What cannot be judged (a sensor that stands still, a window cut off at the end of its range, a
-position nobody could have come to) gets a reason; it is kept, counted, and reaches no rule.
+position nobody could have come to) gets a reason, and reaches no rule.
 """
 
 import math
@@ -44,8 +44,6 @@ class Ride(msgspec.Struct, array_like=True):
     lat: float = 0.0
     lon: float = 0.0
     fix_ms: int = 0
-    unfit: dict[str, int] = {}
-    """Reason -> how often."""
 
     def feel(self, jolt_ms2: float, speed_mps: float | None) -> float | None:
         """What it usually feels, without this one, which then counts as well. None: not known yet.
@@ -65,11 +63,8 @@ class Ride(msgspec.Struct, array_like=True):
         self, loc: tuple[float, float], ts_ms: int, accel: Mapping[str, Any] | None,
         values: Mapping[str, Any],
     ) -> Unfit | None:  # fmt: skip
-        """Why it is not to be judged; it is counted then. A believable position is remembered."""
-        found = self._of_position(loc, ts_ms) or _of_window(accel, values)
-        if found is not None:
-            self.unfit = {**self.unfit, found.value: self.unfit.get(found.value, 0) + 1}
-        return found
+        """Why it is not to be judged. A believable position is remembered."""
+        return self._of_position(loc, ts_ms) or _of_window(accel, values)
 
     def _of_position(self, loc: tuple[float, float], ts_ms: int) -> Unfit | None:
         if max(map(abs, loc)) < NULL_ISLAND_DEG:

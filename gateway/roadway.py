@@ -41,6 +41,7 @@ class Roadway:
         ride = device.ride = device.ride or Ride()
         unfit = ride.fault(reading.loc, ts_ms, reading.accel, values)
         if unfit is not None:
+            device.note_unfit(unfit)
             return unfit, []
         if "jolt_ms2" in values:
             usual_ms2 = ride.feel(values["jolt_ms2"], values.get("speed_mps"))
@@ -61,8 +62,8 @@ class Roadway:
         hit = rule.hit.judge(values, {}, scene, [])
         if hit is None:
             return None
-        peak_ms2 = values.get("peak_ms2", 0.0)
-        seen = Observation(device, ts_ms, *reading.loc, hit=hit, peak_ms2=peak_ms2)
+        peak_ms2, heading_deg = values.get("peak_ms2", 0.0), values.get("heading_deg")
+        seen = Observation(device, ts_ms, *reading.loc, hit, peak_ms2, heading_deg)
         return self.places.observe(rule.id, shape, seen)
 
 

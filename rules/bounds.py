@@ -30,6 +30,7 @@ _FIXED: Mapping[Op, Interval] = {
     Op.CHANGES_OVER: _FROM_ZERO,
     Op.HOUR: (Fraction(0), Fraction(24)),
     Op.WEEKDAY: (Fraction(0), Fraction(6)),
+    Op.TIME_TO: (Fraction(0), Fraction(7 * 86_400_000)),
     # About members, whose fields have other ranges under the same keys.
     Op.PEERS_AVG: ALL,
     Op.PEERS_MIN: ALL,

@@ -28,10 +28,10 @@ from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
 from rules.syntax import Refused
 from rules.template import template
 from rules.tree import PEERS, Node, Op, canonical, settled, uses, walk
-from rules.units import METRE, METRE_PER_SECOND, MILLISECOND, Unit
+from rules.units import DEGREE, METRE, METRE_PER_SECOND, MILLISECOND, Unit
 
 SCOPES = ("asset", "circuit", "zone", "place")
-PLACE_KEYS = ("radius", "window", "pass_gap", "min_speed", "half_life")
+PLACE_KEYS = ("radius", "window", "pass_gap", "min_speed", "half_life", "heading")
 KEYS = (
     "id", "title", "doc", "fault", "mode", "scope", "let", "when", "unless", "hit", "place", "for",
     "cover", "clear", "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs",
@@ -236,6 +236,7 @@ def _place(builder: _Builder) -> PlaceShape:
             section.get("min_speed"), shape.speed_mps_min, "min_speed", METRE_PER_SECOND, (0, 40)
         ),
         builder.duration(section.get("half_life"), shape.half_life_ms, "half_life", 60_000),
+        builder.amount(section.get("heading"), shape.heading_deg_max, "heading", DEGREE, (10, 180)),
     )
 
 

@@ -24,8 +24,8 @@ from rules.unknown import may_be_unknown
 _CALLED: tuple[Callable[..., Any], ...] = (
     runtime.average, runtime.beginning, runtime.changed, runtime.deviation, runtime.difference,
     runtime.expected_power, runtime.folded, runtime.held, runtime.highest, runtime.least,
-    runtime.lowest, runtime.mean, runtime.most, runtime.newest, runtime.occurrences,
-    runtime.percentile, runtime.slope, runtime.speed, runtime.standing, runtime.turns,
+    runtime.lowest, runtime.mean, runtime.most, runtime.newest, runtime.occurrences, runtime.turns,
+    runtime.percentile, runtime.slope, runtime.speed, runtime.standing, runtime.trend,
 )  # fmt: skip
 _HELPERS: dict[str, Any] = {function.__name__: function for function in _CALLED} | {
     "everyone": lambda _v, _a, _x, _s: True,
@@ -44,6 +44,7 @@ _REDUCERS = {
     Op.DELTA_OVER: "difference",
     Op.RATE_OVER: "speed",
     Op.SLOPE_OVER: "slope",
+    Op.TREND_OVER: "trend",
 }
 _PEERS_CALLS = {Op.PEERS_AVG: "mean", Op.PEERS_MIN: "least", Op.PEERS_MAX: "most"}
 _FORMS = {
@@ -55,6 +56,7 @@ _FORMS = {
     Op.HOUR: "x.local_hour()",
     Op.WEEKDAY: "x.weekday()",
     Op.SCHEDULE: "x.in_schedule({0})",
+    Op.TIME_TO: "x.time_to_ms({0})",
 }
 
 

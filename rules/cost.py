@@ -18,8 +18,10 @@ _PLAIN_US = 0.05
 _SCENE_US = 0.3
 _SAMPLE_US = 0.03  # of a window: kept, copied, added up
 _DEAR_SAMPLE_US = 0.25
-_SCENE = frozenset({Op.SUN, Op.NIGHT, Op.SILENT, Op.PHASE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE})
-_DEAR = frozenset({Op.PERCENTILE_OVER, Op.SLOPE_OVER, Op.STD_OVER})
+_SCENE = frozenset(
+    {Op.SUN, Op.NIGHT, Op.SILENT, Op.PHASE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE, Op.TIME_TO}
+)
+_DEAR = frozenset({Op.PERCENTILE_OVER, Op.SLOPE_OVER, Op.STD_OVER, Op.TREND_OVER})
 
 
 def cost_us(node: Node) -> float:

@@ -106,14 +106,22 @@ def _weekday(call: Call) -> Node:
 
 
 def _in_schedule(call: Call) -> Node:
-    schedule = text(call.args[0], "in_schedule")
+    return Node(Op.SCHEDULE, None, (_schedule(call, "in_schedule"),), None, call.span)
+
+
+def _time_to(call: Call) -> Node:
+    return Node(Op.TIME_TO, MILLISECOND, (_schedule(call, "time_to"),), None, call.span)
+
+
+def _schedule(call: Call, name: str) -> Node:
+    schedule = text(call.args[0], name)
     if schedule.op is Op.TEXT:
         try:
             Schedule.parse(str(schedule.detail))
         except ValueError as error:
             hint = 'such as "mon,thu 06:00-10:00; sat 08:00-12:00"'
             raise Fault("E102", f"{{0}}: {error}", schedule, help=hint) from None
-    return Node(Op.SCHEDULE, None, (schedule,), None, call.span)
+    return schedule
 
 
 def _known(call: Call) -> Node:
@@ -265,6 +273,7 @@ _PLAIN: Mapping[str, tuple[int, int, _Make]] = MappingProxyType(
         "rate": (1, 1, _rate),
         "since": (1, 1, _since),
         "sun_elev": (0, 0, _sun),
+        "time_to": (1, 1, _time_to),
         "weekday": (0, 0, _weekday),
     }
 )
@@ -283,5 +292,6 @@ _OVER: Mapping[str, tuple[int, int, _Make]] = MappingProxyType(
         "rate": (1, 1, _over(Op.RATE_OVER, _per_time)),
         "slope": (1, 1, _over(Op.SLOPE_OVER, _per_time)),
         "std": (1, 1, _over(Op.STD_OVER, _difference)),
+        "trend": (1, 1, _over(Op.TREND_OVER, _per_time)),
     }
 )

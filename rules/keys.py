@@ -107,6 +107,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             pass_gap=("duration", "Two hits of one vehicle closer in time are one.", "10min"),
             min_speed=("literal", "Who is known to be slower tells nothing.", "15 km/h"),
             half_life=("duration", "So long after it a pass counts half in hit_share.", "7d"),
+            heading=("literal", "Directions that differ by more are two places.", "45deg"),
         ),
         "cover": _keys(
             min_samples=("number", "How many samples must agree.", "2"),

@@ -16,7 +16,7 @@ from rules.units import ONE, PERCENT
 
 Lint = Callable[[Suspect], Iterator[Finding]]
 _INEXACT = (Op.KNOWN, Op.PHASE, Op.CHANGED)
-_BY_THE_SUN = (Op.SUN, Op.NIGHT, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE)
+_BY_THE_SUN = (Op.SUN, Op.NIGHT, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE, Op.TIME_TO)
 _CLOCK = Node(Op.HOUR, ONE)
 """Stands for the time of day, of which all those are."""
 

@@ -17,6 +17,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 DAY_MINUTES = 1_440
 WEEK_MINUTES = 7 * DAY_MINUTES
+WEEK_MS = 7 * DAY_MS
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PART = re.compile(
@@ -45,6 +46,13 @@ class LocalTime:
     def is_in(self, schedule: "Schedule", ts_ms: int) -> bool:
         minute = self._local_ms(ts_ms) // 60_000 + EPOCH_WEEKDAY * DAY_MINUTES
         return schedule.holds(minute % WEEK_MINUTES)
+
+    def time_to_ms(self, schedule: "Schedule", ts_ms: int) -> int:
+        """As these clocks count; a change of the clocks on the way is left out of account."""
+        if self.is_in(schedule, ts_ms):
+            return 0
+        week_ms = (self._local_ms(ts_ms) + EPOCH_WEEKDAY * DAY_MS) % WEEK_MS
+        return min((start * 60_000 - week_ms) % WEEK_MS for start, _ in schedule.spans)
 
     def offset_ms(self, ts_ms: int) -> int:
         """What to add to UTC."""

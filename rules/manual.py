@@ -207,6 +207,18 @@ _FUNCTIONS = (
         "sun_elev() > 5 deg and active_power > 6 W",
     ),
     FunctionDoc(
+        "time_to", "time_to(text) -> duration",
+        "How long until a weekly schedule such as `asset.pickup` is on, by the clocks of the "
+        "place: 0 while it is. Unknown without a time zone or a schedule.",
+        "time_to(asset.pickup) > 24h and fill > 80%",
+    ),
+    FunctionDoc(
+        "trend", "trend(x) over T -> x by time",
+        "The median of the speeds between known values that lie half of them apart: as slope, but "
+        "up to a fourth of them may be wrong in any way.",
+        "trend(fill) over 24h > 1%/h",
+    ),
+    FunctionDoc(
         "weekday", "weekday() -> mon, tue, wed, thu, fri, sat or sun",
         "The day of the week by the calendar of the place. Unknown without a time zone.",
         "weekday() in [sat, sun] and fill > 60%",

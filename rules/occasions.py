@@ -12,7 +12,7 @@ import numpy as np
 
 from rules.formulas import Step
 from rules.kleene import NO, Amounts, Column, Truths
-from rules.local_time import DAY_MINUTES, DAY_MS, EPOCH_WEEKDAY, HOUR_MS, WEEK_MINUTES, schedule_of
+from rules.local_time import DAY_MS, EPOCH_WEEKDAY, HOUR_MS, WEEK_MS, Schedule, schedule_of
 from rules.series import Block
 from rules.tree import Node, Op
 
@@ -78,21 +78,42 @@ def _local(compute: Callable[[Any], Any]) -> Callable[[Node], Step]:
 
 
 def _schedule(node: Node) -> Step:
-    text = node.args[0]
-
     def step(block: Block) -> Column:
-        named = (
-            text.detail if text.op is Op.TEXT else block.subject.attributes.get(str(text.detail))
-        )
-        schedule = None if named is None else schedule_of(named)
+        schedule = _named(node.args[0], block)
         if block.clock is None or schedule is None:
             return Truths(NO, NO)
-        minutes = _local_ms(block) // _MINUTE_MS + EPOCH_WEEKDAY * DAY_MINUTES
-        minutes %= WEEK_MINUTES
-        within = [(start <= minutes) & (minutes < end) for start, end in schedule.spans]
-        return Truths(np.logical_or.reduce(within))
+        return Truths(_within(schedule, _week_ms(block)))
 
     return step
+
+
+def _time_to(node: Node) -> Step:
+    def step(block: Block) -> Column:
+        schedule = _named(node.args[0], block)
+        if block.clock is None or schedule is None:
+            return Amounts(np.float64(np.nan), NO)
+        week_ms = _week_ms(block)
+        begins = [(start * _MINUTE_MS - week_ms) % WEEK_MS for start, _ in schedule.spans]
+        next_ms = np.minimum.reduce(begins).astype(np.float64)
+        return Amounts(np.where(_within(schedule, week_ms), 0.0, next_ms))
+
+    return step
+
+
+def _named(text: Node, block: Block) -> Schedule | None:
+    """A schedule that the rule has, or the asset."""
+    named = text.detail if text.op is Op.TEXT else block.subject.attributes.get(str(text.detail))
+    return None if named is None else schedule_of(named)
+
+
+def _within(schedule: Schedule, week_ms: Any) -> Any:
+    minutes = week_ms // _MINUTE_MS
+    return np.logical_or.reduce([(s <= minutes) & (minutes < e) for s, e in schedule.spans])
+
+
+def _week_ms(block: Block) -> Any:
+    """Since Monday 00:00 by the clocks there."""
+    return (_local_ms(block) + EPOCH_WEEKDAY * DAY_MS) % WEEK_MS
 
 
 def _local_ms(block: Block) -> Any:
@@ -114,4 +135,5 @@ OCCASIONS: dict[Op, Callable[..., Step]] = {
     Op.HOUR: _local(lambda local_ms: local_ms % DAY_MS / HOUR_MS),
     Op.WEEKDAY: _local(lambda local_ms: ((local_ms // DAY_MS + EPOCH_WEEKDAY) % 7).astype(float)),
     Op.SCHEDULE: _schedule,
+    Op.TIME_TO: _time_to,
 }

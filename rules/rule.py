@@ -49,6 +49,9 @@ class Scene(Protocol):
     def in_schedule(self, text: str) -> Truth:
         """Whether the clocks there are within a weekly schedule (`rules.local_time`)."""
 
+    def time_to_ms(self, text: str) -> int | None:
+        """Until the clocks there are within a weekly schedule; 0 while they are."""
+
     def peers(self, condition: "Callable[[Values, Values, Scene, list[Any]], Truth]") -> "Count":
         """Over the members of the subject (the lamps of a circuit): how many meet `condition`."""
 
@@ -137,6 +140,8 @@ class PlaceShape:
     """Who is known to be slower tells nothing, neither hit nor clean pass."""
     half_life_ms: int = 7 * 86_400_000
     """A pass counts half in `hit_share` so long after it."""
+    heading_deg_max: float = 45.0
+    """Directions of travel that differ by more are two places."""
 
 
 @dataclass(frozen=True, slots=True)

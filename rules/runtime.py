@@ -85,9 +85,12 @@ def deviation(window: Sequence[_Number]) -> float | None:
 
 def percentile(window: Sequence[_Number], share: float) -> float | None:
     """In ascending order the value at `share` of the way from the first to the last."""
-    values = sorted(window[1::2])
-    if not values:
-        return None
+    values = window[1::2]
+    return _at_share(sorted(values), share) if values else None
+
+
+def _at_share(values: Sequence[_Number], share: float) -> _Number:
+    """Of values in ascending order."""
     place = share * (len(values) - 1)
     below = floor(place)
     if below + 1 == len(values):
@@ -124,6 +127,17 @@ def slope(window: Sequence[_Number]) -> float | None:
     from_mean = [ts_ms - mean_ms for ts_ms in times]
     rise = _total(map(mul, from_mean, [value - mean for value in values]))
     return rise / _total(map(mul, from_mean, from_mean))
+
+
+def trend(window: Sequence[_Number]) -> float | None:
+    """The median of the speeds between samples that lie half a window of them apart, per ms: the
+    incomplete method of Theil (1950). A fourth of the samples may be wrong in any way.
+    """
+    half = len(window) // 4 * 2
+    early, late = window[:half], window[len(window) - half :]
+    ends = zip(early[::2], early[1::2], late[::2], late[1::2], strict=True)
+    speeds = sorted((last - first) / (then - at) for at, first, then, last in ends if then > at)
+    return _at_share(speeds, 0.5) if speeds else None
 
 
 def turns(

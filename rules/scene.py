@@ -54,6 +54,10 @@ class Scene:
         clock, schedule = self.track.clock, schedule_of(text)
         return None if clock is None or schedule is None else clock.is_in(schedule, self.ts_ms)
 
+    def time_to_ms(self, text: str) -> int | None:
+        clock, schedule = self.track.clock, schedule_of(text)
+        return None if clock is None or schedule is None else clock.time_to_ms(schedule, self.ts_ms)
+
     def phase(self, rule_id: str) -> str:
         track = self.track
         if track.instances is track.plan.instances:

@@ -40,6 +40,7 @@ _SHOWN = MappingProxyType({"%": "%", "deg": "°", "degC": " °C", "1": "", "m/s2
 _DIGITS = 3  # significant, where the rule does not say
 _AT_RUN_TIME = (
     *MEMORIES, *PEERS, Op.SUN, Op.NIGHT, Op.SILENT, Op.PHASE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE,
+    Op.TIME_TO,
 )  # fmt: skip
 
 _Part = Callable[[Values, Values, Mapping[str, str]], str]

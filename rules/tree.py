@@ -49,6 +49,7 @@ class Op(StrEnum):
     HOUR = "local_hour"  # hours since local midnight
     WEEKDAY = "weekday"  # 0 is Monday, by the local calendar
     SCHEDULE = "in_schedule"  # (text): the local time is within the schedule
+    TIME_TO = "time_to"  # (text): ms until the schedule is on, by the local clocks; 0 while it is
     PREV = "prev"
     CHANGED = "changed"
     SINCE = "since"
@@ -66,6 +67,7 @@ class Op(StrEnum):
     DELTA_OVER = "delta over"  # last - first
     RATE_OVER = "rate over"  # (last - first) / time between them
     SLOPE_OVER = "slope over"  # least squares, per ms
+    TREND_OVER = "trend over"  # the median of many speeds, per ms
     CHANGES_OVER = "changes over"  # how often x became another value
     HELD_OVER = "held over"  # (condition): true all the time
     PEERS_ALL = "peers.count()"
@@ -79,8 +81,8 @@ class Op(StrEnum):
 WINDOWS = frozenset(
     {
         Op.COUNT_OVER, Op.AVG_OVER, Op.MIN_OVER, Op.MAX_OVER, Op.STD_OVER, Op.PERCENTILE_OVER,
-        Op.FIRST_OVER, Op.LAST_OVER, Op.DELTA_OVER, Op.RATE_OVER, Op.SLOPE_OVER, Op.CHANGES_OVER,
-        Op.HELD_OVER,
+        Op.FIRST_OVER, Op.LAST_OVER, Op.DELTA_OVER, Op.RATE_OVER, Op.SLOPE_OVER, Op.TREND_OVER,
+        Op.CHANGES_OVER, Op.HELD_OVER,
     }
 )  # fmt: skip
 

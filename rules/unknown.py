@@ -16,6 +16,7 @@ _UNKNOWN_BY_THEMSELVES = frozenset(
     {
         Op.FIELD, Op.ATTRIBUTE, Op.SUN, Op.NIGHT, Op.SILENT, Op.EXPECTED, Op.DIVIDE,
         Op.PREV, Op.CHANGED, Op.RATE, Op.AGE, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE,
+        Op.TIME_TO,
         *WINDOWS - _NEVER_UNKNOWN, *PEERS - _NEVER_UNKNOWN,
     }
 )  # fmt: skip

@@ -168,14 +168,47 @@ def _at_share(windows: _Windows, part: slice, width: int, share: float) -> Any:
     start, counts = windows.start[part], windows.counts[part]
     offsets = np.arange(width)
     members = np.minimum(start[:, None] + offsets, len(windows.values) - 1)
-    ordered = np.where(offsets < counts[:, None], windows.values[members], np.inf)
-    ordered.sort(axis=1)
+    return _ordered_at(np.where(offsets < counts[:, None], windows.values[members], np.inf), share)
+
+
+def _ordered_at(values: Any, share: float) -> Any:
+    """Of each row, whose endless values do not count."""
+    values.sort(axis=1)
+    counts = np.isfinite(values).sum(axis=1)
     place = share * (counts - 1)
     below = np.maximum(np.floor(place).astype(np.intp), 0)
-    rows = np.arange(len(start))
-    low = ordered[rows, below]
-    high = ordered[rows, np.minimum(below + 1, width - 1)]
-    return np.where(below + 1 >= counts, low, low + (high - low) * (place - below))
+    rows = np.arange(len(values))
+    low = values[rows, below]
+    high = values[rows, np.minimum(below + 1, values.shape[1] - 1)]
+    alone = below + 1 >= counts
+    return np.where(alone, low, low + (np.where(alone, low, high) - low) * (place - below))
+
+
+def _trend(windows: _Windows) -> Column:
+    """As `runtime.trend`."""
+    counts = windows.counts
+    width = max(1, int(counts.max(initial=0)) // 2)
+    result, known = np.zeros(len(counts)), np.zeros(len(counts), dtype=np.bool_)
+    size = max(1, _AT_ONCE // width)
+    for first in range(0, len(counts), size):
+        part = slice(first, first + size)
+        speeds = _speeds(windows, part, width)
+        known[part] = np.isfinite(speeds).any(axis=1)
+        speeds[~known[part], 0] = 0.0
+        result[part] = _ordered_at(speeds, 0.5)
+    return Amounts(result, settled(known))
+
+
+def _speeds(windows: _Windows, part: slice, width: int) -> Any:
+    """From each sample of the first half to its like in the second; endless where there is none."""
+    half = windows.counts[part] // 2
+    offsets = np.arange(width)
+    first = np.minimum(windows.start[part][:, None] + offsets, len(windows.values) - 1)
+    last = np.minimum((windows.end[part] - half)[:, None] + offsets, len(windows.values) - 1)
+    passed_ms = windows.times[last] - windows.times[first]
+    valid = (offsets < half[:, None]) & (passed_ms > 0)
+    rise = windows.values[last] - windows.values[first]
+    return np.where(valid, rise / np.where(valid, passed_ms, 1), np.inf)
 
 
 def _first(windows: _Windows) -> Column:
@@ -269,4 +302,5 @@ WINDOW_STEPS: dict[Op, Callable[..., Step]] = {
     Op.DELTA_OVER: _reduced(_difference),
     Op.RATE_OVER: _reduced(_speed),
     Op.SLOPE_OVER: _reduced(_slope),
+    Op.TREND_OVER: _reduced(_trend),
 }

@@ -153,6 +153,33 @@ def test_a_measured_distance_becomes_fill():
     assert gate.rows[0].request.description.startswith("Bin BIN-0 is 90% full")
 
 
+def test_a_sensor_that_answers_nonsense_to_everything_is_known_and_files_nothing():
+    """0 for no echo, 9999 for nothing in reach: counted at the device; the bin has said nothing."""
+    gate = Gate(city_of(bins=1))
+    for k, distance_mm in enumerate([0, 0, 9999, 0, 0, 9999]):
+        gate.live(k * 60, bin_says(k * 60, distance_mm=distance_mm))
+    assert (gate.rows, gate.phase("bin_full", "BIN-0")) == ([], "ok")
+    assert gate.core.devices.get("b0").unfit == {"no_fill": 6}
+
+
+@pytest.mark.parametrize(
+    ("loc", "values", "reason"),
+    [
+        ([0.0, 0.0], {"peak_ms2": 50, "speed_mps": 10}, "null_island"),
+        ([LAT + 1, LON], {"peak_ms2": 50, "speed_mps": 10}, "gps_jump"),
+        ([LAT, LON], {"accel": {"rate_hz": 50, "z_ms2": [9.81] * 8}}, "flat_window"),
+    ],
+)
+def test_what_a_vehicle_cannot_have_felt_is_known_and_files_nothing(loc, values, reason):
+    """However many say so."""
+    gate = Gate(city_of())
+    for k in range(4):
+        gate.take(jolt(f"v{k}", 60 * k, peak=0.1), minute=60 * k)
+        gate.take(sent(f"v{k}", body(at(60 * k + 1), values, loc=loc), "road"), minute=60 * k + 1)
+    assert gate.rows == []
+    assert gate.core.devices.get("v0").unfit == {reason: 1}
+
+
 def test_a_burning_bin_is_filed_at_once():
     """In the batch that says so, without a tick."""
     gate = Gate(city_of(bins=1))

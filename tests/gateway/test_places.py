@@ -43,11 +43,12 @@ def observation(
     at: tuple[float, float] = (LAT, LON),
     hit: bool = True,
     peak_ms2: float = 5.0,
+    heading_deg: float | None = None,
 ) -> Observation:
     lat, lon = at
     lon += east_m / EARTH_M_PER_DEG / math.cos(math.radians(lat))
     lon = (lon + 540) % 360 - 180
-    return Observation(device, ts_ms, north(lat, north_m), lon, hit, peak_ms2)
+    return Observation(device, ts_ms, north(lat, north_m), lon, hit, peak_ms2, heading_deg)
 
 
 def noisy_passes(
@@ -395,6 +396,47 @@ def test_distances(a: tuple[float, float], b: tuple[float, float], expected_m: f
     """A thousandth of a degree is 111 m along a meridian, and less along a parallel."""
     assert metres(*a, *b) == pytest.approx(expected_m, abs=0.01)
     assert metres(*b, *a) == pytest.approx(expected_m, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("headings", "count"),
+    [
+        ((90, 90, 100), 1),
+        ((90, 270, 90), 2),
+        ((350, 10, 5), 1),
+        ((0, 44, 0), 1),
+        ((0, 46, 0), 2),
+        ((None, 90, 270), 2),
+        ((90, None, None), 1),
+        ((None, None, None), 1),
+    ],
+)
+def test_the_two_directions_of_a_street_are_two_spots(headings, count):
+    """Where vehicles say which way they go; a direction that nobody knows fits any."""
+    places = Places()
+    for i, heading_deg in enumerate(headings):
+        places.observe(RULE, SHAPE, observation(f"bus-{i}", heading_deg=heading_deg))
+    assert len(places) == count
+
+
+def test_clean_passes_the_other_way_repair_nothing():
+    """Nor do they after a restart."""
+    places = Places()
+    for i in range(3):
+        places.observe(RULE, SHAPE, observation(f"bus-{i}", heading_deg=90))
+    again = Places()
+    again.restore([blob for _, blob in places.take_dirty()], {RULE: SHAPE})
+    back = observation("taxi", T0_MS + HOUR_MS, hit=False, heading_deg=270)
+    assert again.observe(RULE, SHAPE, back) is None
+
+
+def test_after_a_repair_a_spot_has_no_direction():
+    """What is felt there next may come from anywhere."""
+    places = Places()
+    (place, _) = places.observe(RULE, SHAPE, observation(heading_deg=90))
+    places.mark_fired(place.id, fired=False)
+    places.observe(RULE, SHAPE, observation("taxi", T0_MS + HOUR_MS, heading_deg=270))
+    assert len(places) == 1
 
 
 def test_a_place_without_passes_reads_zero():

@@ -58,7 +58,7 @@ _remembered_powers = st.one_of(
     ),
     _form(
         "(({}(active_power) over {}) * {})",
-        st.sampled_from(["rate", "slope"]),
+        st.sampled_from(["rate", "slope", "trend"]),
         _windows,
         _windows,
     ),
@@ -113,6 +113,8 @@ _facts = st.one_of(
             'asset.circuit in ["C2", "C3"]',
             'asset.circuit matches "C?"',
             "in_schedule(asset.pickup)",
+            "time_to(asset.pickup) < 30min",
+            'time_to("thu,fri 17:10-17:20") >= 10min',
             'in_schedule("daily 17:00-19:30")',
             "weekday() in [thu, sun]",
             "local_hour() >= 17h",

@@ -59,6 +59,14 @@ class Scene:
             return None
         return schedule.holds(self.day * 1440 + int(self.hour * 60))
 
+    def time_to_ms(self, text):
+        schedule = schedule_of(text)
+        if schedule is None or self.hour is None:
+            return None
+        minute = self.day * 1440 + int(self.hour * 60)
+        starts = [(start - minute) % (7 * 1440) for start, _ in schedule.spans]
+        return 0 if schedule.holds(minute) else min(starts) * MINUTE_MS
+
     def phase(self, rule_id):
         return self.phases.get(rule_id, "ok")
 

@@ -172,6 +172,7 @@ EVERY_OP = (
     ("first(active_power) over 2h < 6 W and last(active_power) over 2h < 6 W", LAMP),
     ("delta(active_power) over 2h < 6 W and age(active_power) < 15min", LAMP),
     ("rate(active_power) over 2h < slope(active_power) over 3h", LAMP),
+    ("trend(active_power) over 2h > 0 W/h and time_to(asset.pickup) < 24h", LAMP),
     ("changes(relay_on) over 2h > 3 and held(relay_on) over 2h and count() over 1h > 3", LAMP),
     ("asset.always_powered and active_power < dim_level * 10 W", LAMP),
 )

@@ -83,6 +83,7 @@ CONSTRUCTS = [
     ("(rate(fill) over 30min) == 180 %/h", BIN, FILLS),
     ("(delta(fill) over 30min) == 60%", BIN, FILLS),
     ("(slope(fill) over 30min) > 179 %/h", BIN, FILLS),
+    ("(trend(fill) over 30min) > 179 %/h", BIN, FILLS),
     ("(last(fill) over 30min) == 70%", BIN, FILLS),
     ("(first(fill) over 30min) == 10%", BIN, FILLS),
     ("(changes(lid_open) over 30min) == 2", BIN, LIDS),
@@ -105,6 +106,8 @@ CONSTRUCTS = [
     ("weekday() == thu", LAMP, DIM),
     ("in_schedule(pickup)", LAMP, DIM),
     ("in_schedule(asset.pickup)", LAMP, DIM),
+    ("time_to(asset.pickup) < 30min", LAMP, DIM),
+    ('time_to("thu 21:00-22:00") > 10min', LAMP, DIM),
     ('in_schedule("thu 20:00-21:00")', LAMP, DIM),
     # what is known of a lamp, and of other rules
     ("active_power < 50% * nominal_power", LAMP, DIM),

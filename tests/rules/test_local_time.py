@@ -94,6 +94,11 @@ def test_any_text_is_a_schedule_or_none(text):
         ('in_schedule("mon-fri 20:00-21:00")', True),
         ('in_schedule("mon-wed 20:00-21:00")', False),
         ("in_schedule(asset.pickup)", None),
+        ('time_to("thu 20:00-21:00") == 0h', True),
+        ('time_to("thu 21:00-22:00") == 30min', True),
+        ('time_to("thu 20:00-20:30") == 7d - 30min', True),
+        ('time_to("mon,fri 06:00-07:00") == 9.5h', True),
+        ("time_to(asset.pickup) < 24h", None),
     ],
 )
 def test_conditions_ask_the_clocks(text, expected):
@@ -121,6 +126,8 @@ def test_a_bare_hour_is_read_in_hours():
         ('in_schedule("monday 6-10")', "E102", 13),
         ("in_schedule(fill)", "E102", 13),
         ("in_schedule()", "E102", 1),
+        ('time_to("monday 6-10") < 1h', "E102", 9),
+        ("time_to(asset.pickup) < 30%", "E104", 1),
     ],
 )
 def test_what_the_calendar_cannot_say_is_refused(text, code, column):
@@ -139,8 +146,12 @@ def test_a_subject_has_the_clocks_of_its_own_zone():
         scene = EngineScene(lambda _: iter(()))
         scene.at(track, at_ms)
         schedule = "thu 20:00-21:00"
-        found.append((scene.local_hour(), scene.weekday(), scene.in_schedule(schedule)))
-    assert found == [(20.5, 3, True), (3.5, 4, False), (None, None, None)]
+        left_ms = scene.time_to_ms(schedule)
+        found.append((scene.local_hour(), scene.weekday(), scene.in_schedule(schedule), left_ms))
+    to_thursday_ms = (6 * 24 + 16) * 3_600_000 + 1_800_000
+    assert found == [
+        (20.5, 3, True, 0), (3.5, 4, False, to_thursday_ms), (None, None, None, None),
+    ]  # fmt: skip
 
 
 RULE = """

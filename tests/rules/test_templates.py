@@ -277,7 +277,8 @@ NAMES = (
     "low_power", "cycling", "low_pf", "feeder_outage", "gateway_loss", "pothole_cluster",
     "rough_segment", "bin_full", "bin_forecast", "bin_emptied", "missed_collection", "bin_fire",
     "bin_tilt", "battery_low", "circuit_burning", "gear_hot", "high_power", "supply_lost",
-    "overvoltage", "undervoltage", "relay_stuck", "vibration_limit",
+    "overvoltage", "undervoltage", "relay_stuck", "vibration_limit", "overflow_risk",
+    "bin_lid_open",
 )  # fmt: skip
 
 

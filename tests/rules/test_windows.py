@@ -1,7 +1,7 @@
 """Windows over event time: what each gives, on few samples, on flags, under gaps."""
 
 from math import isclose, sqrt
-from statistics import fmean, linear_regression, pstdev
+from statistics import fmean, linear_regression, median, pstdev
 
 import pytest
 from hypothesis import given
@@ -41,6 +41,7 @@ FILLS = [(0, {"fill_pct": 10}), (5, {}), (10, {"fill_pct": 40}), (20, {"fill_pct
         ("delta(fill) over 5min", [None, None, None, None]),
         ("rate(fill) over 30min", [None, None, 3 / MINUTE_MS, 3 / MINUTE_MS]),
         ("slope(fill) over 30min", [None, None, 3 / MINUTE_MS, 3 / MINUTE_MS]),
+        ("trend(fill) over 30min", [None, None, 3 / MINUTE_MS, 3 / MINUTE_MS]),
         ("avg(fill) over 30min", [10, 10, 25, 40]),
         ("std(fill) over 30min", [None, None, 15, sqrt(600)]),
         ("p(0%, fill) over 30min", [10, 10, 10, 10]),
@@ -112,17 +113,21 @@ def test_windows_are_what_their_definitions_say(steps):
     given_ = [(t, {} if fill is None else {"fill_pct": fill}) for t, fill in samples]
     found = {
         name: values_of(f"{name}(fill) over 10min", given_)
-        for name in ("avg", "std", "delta", "slope", "rate", "first", "last")
+        for name in ("avg", "std", "delta", "slope", "trend", "rate", "first", "last")
     }
     for i, (now, _) in enumerate(samples):
         inside = [(t, x) for t, x in samples[: i + 1] if t > now - LENGTH_MIN and x is not None]
         times, values = [t for t, _ in inside], [x for _, x in inside]
+        half = len(inside) // 2
+        ends = zip(inside[:half], inside[len(inside) - half :], strict=True)
+        halves = [(y - x) / (u - t) for (t, x), (u, y) in ends if u > t]
         pair, apart = len(values) > 1, len(set(times)) > 1
         wanted = {
             "avg": fmean(values) if values else None,
             "std": pstdev(values) if pair else None,
             "delta": values[-1] - values[0] if pair else None,
             "slope": linear_regression(times, values).slope / MINUTE_MS if apart else None,
+            "trend": median(halves) / MINUTE_MS if halves else None,
             "rate": (values[-1] - values[0]) / (times[-1] - times[0]) / MINUTE_MS
             if apart
             else None,
@@ -133,6 +138,17 @@ def test_windows_are_what_their_definitions_say(steps):
             got = found[name][i]
             assert (got is None) is (value is None), name
             assert value is None or isclose(got, value, rel_tol=1e-9, abs_tol=1e-9), name
+
+
+def test_a_trend_is_what_most_of_the_samples_say():
+    """A fifth of them wrong in any way moves a slope anywhere, and this hardly."""
+    fills = [50 + i for i in range(24)]
+    for i in (1, 2, 3, 20, 21):
+        fills[i] = 100 if i < 12 else 0
+    samples = [(i, {"fill_pct": fill}) for i, fill in enumerate(fills)]
+
+    assert series("abs((trend(fill) over 60min) - 1%/min) < 0.01%/min", samples, BIN)[-1] is True
+    assert series("abs((slope(fill) over 60min) - 1%/min) < 0.5%/min", samples, BIN)[-1] is False
 
 
 @given(HISTORY)

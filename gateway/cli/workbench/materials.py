@@ -151,7 +151,8 @@ def tell_clockless(city: "City", bundle: "Bundle") -> None:
         for condition in (rule.when, rule.unless, rule.clear, rule.hit)
         if condition is not None and condition.tree is not None
     )
-    lost = {name: None for name, tree in trees if uses(tree, Op.HOUR, Op.WEEKDAY, Op.SCHEDULE)}
+    calendar = (Op.HOUR, Op.WEEKDAY, Op.SCHEDULE, Op.TIME_TO)
+    lost = {name: None for name, tree in trees if uses(tree, *calendar)}
     if lost:
         say(f"no clocks, so unknown: the calendar of {', '.join(lost)}; give --time-zone")
 
