@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import paho.mqtt.client as mqtt
 import pytest
 
@@ -30,6 +31,9 @@ SENSE311 = [sys.executable, "-m", "gateway.cli"]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CANARY_KEY = "canary-api-key-5b1f"
 START_S = 30.0
+
+# `make check` looks at a fourth of the examples that `make test` does.
+hypothesis.settings.register_profile("quick", max_examples=25)
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -328,6 +329,7 @@ CHECKS: tuple[Check, ...] = (
 )  # fmt: skip
 
 
+@cache
 def modules(*folders: str) -> list[Module]:
     paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
     return [Module(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in paths]

@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "tests" / "bench" / "accuracy.py"
 
+pytestmark = pytest.mark.slow
+
 
 def run(*args, status=0):
     done = subprocess.run(

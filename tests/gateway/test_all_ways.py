@@ -182,6 +182,7 @@ ends = st.sampled_from([range(99), range(0, 99, 3), range(5, 99)]) | st.frozense
 often = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 @often
 @given(scenes(), batches, ends, st.booleans(), st.integers(0, 99))
 def test_all_ways_tell_the_same_story(scene, cuts, restarts, together, asked):
@@ -241,6 +242,7 @@ def circuits(draw):
                  tuple(regular), later_min=draw(st.sampled_from([0, 45])), lamps=lamps)  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(often, max_examples=40)
 @given(circuits(), batches, ends, st.booleans(), st.integers(0, 99))
 def test_so_do_rules_about_silence_circuits_and_zones(scene, cuts, restarts, together, asked):

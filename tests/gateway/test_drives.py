@@ -16,6 +16,8 @@ from gateway.telemetry import Address, Reading
 from rules.files import load, read_library
 from rules.scene import Scene
 
+pytestmark = pytest.mark.slow
+
 LAT, LON = 40.45, -79.95
 ROAD_M = 4000.0
 HOLES_M = tuple(120.0 + 190.0 * n for n in range(20))

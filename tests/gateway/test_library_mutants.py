@@ -11,6 +11,8 @@ GIVEN = {"deadman": {"probe": "fill"}}
 """Inputs without which a template leaves its tests out."""
 LEAST = 0.9
 
+pytestmark = pytest.mark.slow
+
 
 def made_of(name):
     templates = shipped_templates()

@@ -3,12 +3,15 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_city import Gate, at, city_of, lamp
 
 from gateway.incidents import Why
 from gateway.store import Store
+
+pytestmark = pytest.mark.slow
 
 LIT, DIM, DARK = 58.0, 20.0, 0.0
 LAMPS = 4

@@ -19,6 +19,8 @@ from rule_noise import HEAD, WHOLE, broken_files, expressions, odd_tests
 
 from rules.document import FINDINGS_MAX, TEXT_MAX
 
+pytestmark = pytest.mark.slow
+
 MUCH = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -16,6 +16,8 @@ from rules.rule import Bundle
 from rules.series import series_of
 from rules.sweep import Sweep
 
+pytestmark = pytest.mark.slow
+
 MONTH_MS = 30 * 86_400_000
 LATE_RULES = rules().map(lambda rule: rule and replace(rule, lateness_ms=MONTH_MS))
 LIBRARY = load(read_library())[0]
