@@ -278,7 +278,7 @@ NAMES = (
     "rough_segment", "bin_full", "bin_forecast", "bin_emptied", "missed_collection", "bin_fire",
     "bin_tilt", "battery_low", "circuit_burning", "gear_hot", "high_power", "supply_lost",
     "overvoltage", "undervoltage", "relay_stuck", "vibration_limit", "overflow_risk",
-    "bin_lid_open",
+    "bin_lid_open", "vibration_drift",
 )  # fmt: skip
 
 
