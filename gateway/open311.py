@@ -6,12 +6,15 @@ and is taken out of every text that leaves here; addresses from answers are not 
 at a time; nothing is sent again from here.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, quote_plus
 
+from gateway.catalogue import AWAY, Catalogue
+from gateway.definition import Form
 from gateway.georeport_form import date_text, write_form
 from gateway.georeport_http import Answer, Failure, Line, Timeouts, check_endpoint
 from gateway.georeport_read import (
@@ -64,6 +67,8 @@ class Open311Client:
         self._api_key = api_key
         self._profile = profile
         self._line = Line(timeouts or Timeouts())
+        self.catalogue = Catalogue(self, time.monotonic)
+        """What the city says it takes."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,10 +86,14 @@ class Open311Client:
         self._line.close()
 
     def post(self, row: Row) -> Outcome:
-        """Asks the city once. Whatever happens is told by the outcome."""
+        """Asks the city once, and not at all for what it says it would refuse. Whatever happens is
+        told by the outcome.
+        """
         form = write_form(row, self._profile)
         if isinstance(form, Refused):
             return form
+        if (no := self._would_be_refused(row.service, form)) is not None:
+            return no
         answer = self._exchange(
             "requests",
             form=[("api_key", self._api_key), *form],
@@ -146,6 +155,19 @@ class Open311Client:
         record = read_record(body, self._profile.format)
         return _unreadable(record) if isinstance(record, Unreadable) else record
 
+    def _would_be_refused(self, service: str, form: Form) -> Refused | NotSent | None:
+        """What the definition forbids; or that the desk is out of reach, so that nothing was sent.
+        A desk that does not tell what it takes is asked.
+        """
+        if not self._profile.definitions:
+            return None
+        faults = self.catalogue.faults(service, self._profile.services[service].code, form)
+        if not isinstance(faults, CannotTell):
+            return Refused("; ".join(map(str, faults))) if faults else None
+        if faults.cause in AWAY:
+            return NotSent(faults.cause, faults.reason, faults.retry_after_s)
+        return None
+
     def _outcome(self, answer: Answer, kind: Kind) -> Outcome:
         wire = self._profile.format
         if answer.status == 429:
@@ -155,6 +177,7 @@ class Open311Client:
         words = errors_of(answer.body, wire) or errors_of(answer.body, _other(wire))
         final = 400 <= answer.status < 500 and answer.status not in _AMBIGUOUS_4XX
         if final and words:
+            self.catalogue.forget()
             return Refused(f"HTTP {answer.status}: {self._redacted(words)}")
         cause = Cause.SERVER_ERROR if answer.status >= 500 else Cause.UNREADABLE
         said = self._redacted(words) or "without an error of the standard"

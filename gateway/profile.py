@@ -165,6 +165,8 @@ class Profile(_Strict):
     """Of dates without a zone."""
     prefer: Prefer = Field(default=Prefer.NO_DUPLICATE, strict=False)
     """Which half of the promise to keep where the city shows nobody what it has."""
+    definitions: bool = True
+    """Hold each request against the city's service list and definitions before it is sent."""
     fields: Annotated[Mapping[str, Text], AfterValidator(_standard_fields)] = {}
     listing: Listing = Listing()
     services: Mapping[str, Service] = Field(min_length=1)

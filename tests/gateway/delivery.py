@@ -93,9 +93,10 @@ class Desk:
 
 
 @contextmanager
-def running_desk(folder: Path):
+def running_desk(folder: Path, *options: str):
     (folder / "key").write_text(KEY)
     command = [sys.executable, "-m", "simulators.desk", "--port", "0"]
+    command += options
     command += ["--db", str(folder / "desk.db"), "--api-key-file", str(folder / "key")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

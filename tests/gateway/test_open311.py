@@ -39,7 +39,7 @@ QUICK = Timeouts(connect_s=0.5, read_s=0.4, write_s=0.5, total_s=0.8)
 
 def a_profile(**more):
     lamp = {"code": "A:b & c/d", "attributes": {"asset": "{asset_id}", "ref": "{reference}"}}
-    base = {"title": "t", "services": {"STREETLIGHT_OUT": lamp}}
+    base = {"title": "t", "definitions": False, "services": {"STREETLIGHT_OUT": lamp}}
     return Profile.model_validate(base | more)
 
 
