@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from gateway.outbox import Refused, Row
-from gateway.profile import HOLE, DateStyle, Location, Profile, Service
+from gateway.profile import HOLE, DateStyle, Location, Profile, Service, Several
 
 DESCRIPTION_CHARS_MAX = 4_000
 """The standard's limit, tag included."""
@@ -32,9 +32,11 @@ def write_form(row: Row, profile: Profile) -> Form | Refused:
     if profile.jurisdiction_id:
         form.insert(0, ("jurisdiction_id", profile.jurisdiction_id))
     form.append(("description", tagged(row.request.description, row.reference)))
-    filled = ((name, fill(text, holes)) for name, text in profile.fields.items())
-    form.extend((name, value) for name, value in filled if value is not None)
-    return [(name, plain(value)) for name, value in form + _attributes(service, holes)]
+    filled = {name: fill(text, holes) for name, text in profile.fields.items()}
+    if filled.get("service_object_id") is None:
+        filled.pop("service_object_type", None)  # CitySDK takes both or neither
+    form.extend((name, value) for name, value in filled.items() if value is not None)
+    return [(name, plain(value)) for name, value in form + _attributes(service, profile, holes)]
 
 
 def tagged(description: str, reference: str) -> str:
@@ -87,13 +89,17 @@ def _holes(row: Row, profile: Profile) -> Mapping[str, str]:
     return own | {f"extra.{name}": value for name, value in request.extra.items()}
 
 
-def _attributes(service: Service, holes: Mapping[str, str]) -> Form:
+def _attributes(service: Service, profile: Profile, holes: Mapping[str, str]) -> Form:
     form: Form = []
     for code, value in service.attributes.items():
+        name = f"attribute[{code}]"
         if isinstance(value, str):
-            form.extend(_filled(f"attribute[{code}]", [value], holes))
-        else:
-            form.extend(_filled(f"attribute[{code}][]", value, holes))
+            form.extend(_filled(name, [value], holes))
+            continue
+        filled = _filled(f"{name}[]" if profile.several is Several.BRACKETS else name, value, holes)
+        if profile.several is Several.COMMAS and filled:
+            filled = [(name, ",".join(text for _, text in filled))]
+        form.extend(filled)
     return form
 
 

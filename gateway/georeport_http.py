@@ -7,6 +7,8 @@ does, follows no redirect, takes no proxy from the environment, sends nothing tw
 
 import asyncio
 import ipaddress
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -16,6 +18,7 @@ import httpx
 
 from gateway.outbox import Cause
 
+MINUTE_S = 60.0
 IDLE_S_MAX = 2.0
 """A line idle for longer is not used again: servers hang up after 5 s, and a POST into a line that
 is just being closed has an unknown outcome."""
@@ -54,13 +57,16 @@ class Failure:
     cause: Cause
     reason: str
     sent: bool = True
+    retry_after_s: float | None = None
 
 
 class Line:
     """Connections to one desk, used by one thread at a time."""
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: Timeouts, per_minute: int | None = None) -> None:
         self._timeouts = timeouts
+        self._begun_s: deque[float] = deque(maxlen=per_minute)
+        """When the last exchanges began, as many as the desk allows in a minute."""
         self._runner = asyncio.Runner()
         self._http: httpx.AsyncClient | None = None
 
@@ -79,7 +85,15 @@ class Line:
         headers: Mapping[str, str] | None = None,
         bytes_max: int,
     ) -> Answer | Failure:
-        """One GET, or one POST where there is a form."""
+        """One GET, or one POST where there is a form; none before the desk allows it."""
+        now_s = time.monotonic()
+        if self._begun_s.maxlen and len(self._begun_s) == self._begun_s.maxlen:
+            wait_s = self._begun_s[0] + MINUTE_S - now_s
+            if wait_s > 0:
+                reason = f"the desk allows {self._begun_s.maxlen} calls a minute"
+                return Failure(Cause.THROTTLED, reason, sent=False, retry_after_s=wait_s)
+        if self._begun_s.maxlen:
+            self._begun_s.append(now_s)
         return self._runner.run(self._attempt(url, query, form, headers or {}, bytes_max))
 
     async def _attempt(

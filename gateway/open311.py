@@ -1,9 +1,9 @@
 """The GeoReport v2 client: what one city's 311 desk can be asked, and what its answers mean.
 
 Every method ends in bounded time with a value that says what is known: never an exception, never a
-guess. What may have been stored is never called not sent. The key goes only into the body of a POST
-and is taken out of every text that leaves here; addresses from answers are not followed. One thread
-at a time; nothing is sent again from here.
+guess. What may have been stored is never called not sent. The key goes only where the profile says
+that the desk looks for it, and is taken out of every text that leaves here; addresses from answers
+are not followed. One thread at a time; nothing is sent again from here.
 """
 
 import time
@@ -41,7 +41,7 @@ from gateway.outbox import (
     TokenResolved,
     Unknown,
 )
-from gateway.profile import Kind, Profile, Wire
+from gateway.profile import KeyPlace, Kind, Profile, Wire
 
 ANSWER_BYTES_MAX = 1_048_576
 """No answer to one request needs more; a larger one is an attack or an accident."""
@@ -66,7 +66,7 @@ class Open311Client:
         self._base = check_endpoint(endpoint)
         self._api_key = api_key
         self._profile = profile
-        self._line = Line(timeouts or Timeouts())
+        self._line = Line(timeouts or Timeouts(), profile.per_minute)
         self.catalogue = Catalogue(self, time.monotonic)
         """What the city says it takes."""
 
@@ -96,11 +96,11 @@ class Open311Client:
             return no
         answer = self._exchange(
             "requests",
-            form=[("api_key", self._api_key), *form],
+            form=form,
             headers={"Idempotency-Key": row.reference},
         )
         if isinstance(answer, Failure) and not answer.sent:
-            return NotSent(answer.cause, answer.reason)
+            return NotSent(answer.cause, answer.reason, answer.retry_after_s)
         if isinstance(answer, Failure):
             return Unknown(answer.cause, answer.reason)
         return self._outcome(answer, self._profile.services[row.service].kind)
@@ -245,7 +245,7 @@ class Open311Client:
     ) -> bytes | CannotTell:
         answer = self._exchange(path, query=query, bytes_max=bytes_max)
         if isinstance(answer, Failure):
-            return CannotTell(answer.cause, answer.reason)
+            return CannotTell(answer.cause, answer.reason, answer.retry_after_s)
         if answer.good:
             return answer.body
         if answer.status == 429:
@@ -264,12 +264,31 @@ class Open311Client:
         bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Answer | Failure:
         url = f"{self._base}/{path}.{self._profile.format}"
+        query, form, headers = self._signed(query or {}, form, headers or {})
         answer = self._line.exchange(
             url, query=query, form=form, headers=headers, bytes_max=bytes_max
         )
         if isinstance(answer, Failure):
             return replace(answer, reason=self._redacted(answer.reason))
         return answer
+
+    def _signed(
+        self,
+        query: Mapping[str, str],
+        form: Sequence[tuple[str, str]] | None,
+        headers: Mapping[str, str],
+    ) -> tuple[Mapping[str, str], Sequence[tuple[str, str]] | None, Mapping[str, str]]:
+        """With the key where the desk looks for it, and with its jurisdiction."""
+        profile, key = self._profile, self._api_key
+        if form is None and profile.jurisdiction_id:
+            query = {"jurisdiction_id": profile.jurisdiction_id, **query}
+        if not key or (form is None and not profile.key_on_reads):
+            return query, form, headers
+        if profile.key is KeyPlace.BEARER:
+            return query, form, {"Authorization": f"Bearer {key}", **headers}
+        if form is None or profile.key is KeyPlace.QUERY:
+            return {"api_key": key, **query}, form, headers
+        return query, [("api_key", key), *form], headers
 
     def _redacted(self, text: str) -> str:
         if not self._api_key:

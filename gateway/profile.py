@@ -28,9 +28,12 @@ HOLES = frozenset(
 )
 """What a text may be filled with; `extra.NAME` names a fact of the request as well."""
 FIELDS = frozenset(
-    {"email", "device_id", "account_id", "first_name", "last_name", "phone", "address_id"}
-)
-"""Optional fields of the standard's POST that a profile may fill."""
+    {
+        "email", "device_id", "account_id", "first_name", "last_name", "phone", "address_id",
+        "service_object_id", "service_object_type",
+    }
+)  # fmt: skip
+"""Optional fields of the standard's POST, and CitySDK's two, that a profile may fill."""
 HOLE = re.compile(r"\{([^{}]*)\}")
 _BUILT_IN = re.compile(r"[a-z0-9_-]{1,64}")
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
@@ -59,6 +62,22 @@ class Kind(StrEnum):
     REALTIME = "realtime"
     BATCH = "batch"
     BLACKBOX = "blackbox"
+
+
+class KeyPlace(StrEnum):
+    """Where the desk looks for the key: a field of the form, the address, or a Bearer header."""
+
+    FORM = "form"
+    QUERY = "query"
+    BEARER = "bearer"
+
+
+class Several(StrEnum):
+    """How a field of several values is written: `a[]=1&a[]=2`, `a=1&a=2` or `a=1,2`."""
+
+    BRACKETS = "brackets"
+    REPEATED = "repeated"
+    COMMAS = "commas"
 
 
 class Location(StrEnum):
@@ -156,6 +175,13 @@ class Profile(_Strict):
     """Where the city's desk is, unless the gateway's configuration says otherwise."""
     format: Wire = Field(default=Wire.JSON, strict=False)
     jurisdiction_id: str | None = None
+    """Sent with every call, for an endpoint that serves several cities."""
+    key: KeyPlace = Field(default=KeyPlace.FORM, strict=False)
+    key_on_reads: bool = False
+    """Send the key with reads too, in the address or the header: it raises the limit of some."""
+    per_minute: int | None = Field(default=None, ge=1, le=6_000)
+    """The calls that the desk allows in a minute, reads and writes together."""
+    several: Several = Field(default=Several.BRACKETS, strict=False)
     location: list[Annotated[Location, Field(strict=False)]] = Field(
         default=[Location.COORDINATES], min_length=1
     )
@@ -169,7 +195,8 @@ class Profile(_Strict):
     """Hold each request against the city's service list and definitions before it is sent."""
     fields: Annotated[Mapping[str, Text], AfterValidator(_standard_fields)] = {}
     listing: Listing = Listing()
-    services: Mapping[str, Service] = Field(min_length=1)
+    services: Mapping[str, Service] = {}
+    """Empty in a profile that is only the base of others."""
 
     def policy(self, service: str) -> Policy:
         """The delivery policy of a service; of the city in general where it is unknown."""
@@ -186,15 +213,33 @@ class Profile(_Strict):
 
 
 def read_profile(name_or_path: str | Path) -> Profile:
-    """The profile built in under that name (`desk`), or in that file. ProfileError: its faults."""
+    """The profile built in under that name (`desk`), or in that file. ProfileError: its faults.
+
+    `base = "boston"` takes over from a built-in one what the file itself does not say.
+    """
     where, text = _text_of(name_or_path)
     try:
-        return Profile.model_validate(tomllib.loads(text))
+        return Profile.model_validate(_on_its_base(where, text, tomllib.loads(text)))
     except tomllib.TOMLDecodeError as error:
         raise ProfileError([_not_toml(where, str(error))]) from error
     except ValidationError as error:
         findings = [_finding(where, text, fault) for fault in error.errors(include_url=False)]
         raise ProfileError(findings) from error
+
+
+def _on_its_base(where: str, text: str, said: dict[str, Any]) -> dict[str, Any]:
+    base = said.pop("base", None)
+    if base is None:
+        return said
+    if base not in built_in_profiles():
+        help_text = f"may be {', '.join(built_in_profiles())}"
+        line, column = _place(text, ["base"])
+        raise ProfileError([Finding(where, line, column, "E_BASE", "no such base", help_text)])
+    below = tomllib.loads(_text_of(base)[1])
+    for name in ("listing", "services", "fields"):
+        if isinstance(said.get(name), dict):
+            said[name] = below.get(name, {}) | said[name]
+    return below | said
 
 
 def built_in_profiles() -> list[str]:

@@ -62,8 +62,9 @@ class Roadway:
         hit = rule.hit.judge(values, {}, scene, [])
         if hit is None:
             return None
-        peak_ms2, heading_deg = values.get("peak_ms2", 0.0), values.get("heading_deg")
-        seen = Observation(device, ts_ms, *reading.loc, hit, peak_ms2, heading_deg)
+        peak_ms2 = values.get("peak_ms2", 0.0)
+        seen = Observation(device, ts_ms, *reading.loc, hit=hit, peak_ms2=peak_ms2)
+        seen.heading_deg = values.get("heading_deg")
         return self.places.observe(rule.id, shape, seen)
 
 

@@ -6,12 +6,14 @@ for is in its ledger; it never reaches beyond this machine.
 """
 
 from simulators.desk.controls import faults_from
+from simulators.desk.dialect import DIALECTS
 from simulators.desk.faults import Faults
 from simulators.desk.ledger import LedgerRefusedError
 from simulators.desk.server import DeskConfig, serve
 from simulators.desk.services import Services, ServicesRefusedError, read_services
 
 __all__ = [
+    "DIALECTS",
     "DeskConfig",
     "Faults",
     "LedgerRefusedError",

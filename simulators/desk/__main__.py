@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from simulators.desk import (
+    DIALECTS,
     DeskConfig,
     Faults,
     LedgerRefusedError,
@@ -30,6 +31,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--api-key-file", type=Path, required=True)
     parser.add_argument("--faults", type=faults_from, default=Faults(), help="JSON object")
     parser.add_argument("--jurisdiction-id", help="then every call has to name it")
+    parser.add_argument("--dialect", choices=sorted(DIALECTS), default="generic")
     parser.add_argument("--services", type=Path, help="a table like services.toml")
     return parser.parse_args(argv)
 
@@ -50,6 +52,7 @@ def main(argv: list[str]) -> int:
             faults=arguments.faults,
             jurisdiction_id=arguments.jurisdiction_id,
             services=read_services(arguments.services),
+            dialect=DIALECTS[arguments.dialect],
         )
         serve(config, _announce)
     except (ServicesRefusedError, ValueError, OverflowError) as error:

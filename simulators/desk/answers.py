@@ -27,9 +27,17 @@ async def read_body(request: Request) -> bytes | Refusal:
 
 
 def answered(
-    root: str, record: Any, fmt: Format, status: int = 200, headers: dict[str, str] | None = None
+    root: str,
+    record: Any,
+    fmt: Format,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    *,
+    name: str | None = None,
+    attributes: dict[str, str] | None = None,
 ) -> Response:
-    content = written(root, record, fmt)
+    """`name` and `attributes`: of the outermost XML element, where it is not as in the standard."""
+    content = written(root, record, fmt, name, **(attributes or {}))
     return Response(content, status, {"content-type": fmt.content_type, **(headers or {})})
 
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from simulators.desk.answers import answered, read_body, refused
 from simulators.desk.connection import HangUp
+from simulators.desk.dialect import Receipt
 from simulators.desk.faults import Fate, draw_fate
 from simulators.desk.intake import read_form, read_report, value_of
 from simulators.desk.ledger import Stored
@@ -59,7 +60,11 @@ class GeoReport:
                 fate, status = draw_fate(desk.faults, desk.source, read=True)
             given = request.query_params.get("jurisdiction_id", "")
             refusal = desk.jurisdiction_refusal(given)
-            response = refused([refusal], fmt) if refusal else call(request, fmt)
+            if refusal is None and desk.dialect.key_on_reads:
+                refusal = desk.key_refusal(request)
+            if (wait_s := desk.too_soon_s()) is not None:
+                return _throttled(wait_s, fmt)
+            response = self._no([refusal], fmt) if refusal else call(request, fmt)
             return await self._meet(fate, status, response, fmt)
 
         return endpoint
@@ -73,9 +78,7 @@ class GeoReport:
             case Fate.SERVE:
                 return response
             case Fate.THROTTLE:
-                record = [{"code": 429, "description": "too many requests"}]
-                headers = {"retry-after": str(faults.retry_after_s)}
-                return answered("errors", record, fmt, 429, headers)
+                return _throttled(faults.retry_after_s, fmt)
             case Fate.DROP_BEFORE | Fate.DROP_AFTER:
                 return HangUp()
             case Fate.ERROR_BEFORE | Fate.ERROR_AFTER:
@@ -84,15 +87,17 @@ class GeoReport:
     async def _post(self, request: Request) -> Response:
         fmt, desk = _format(request), self._desk
         body = await read_body(request)
+        if (wait_s := desk.too_soon_s()) is not None:
+            return _throttled(wait_s, fmt)
         fate, status = draw_fate(desk.faults, desk.source)
         if fate in (Fate.THROTTLE, Fate.DROP_BEFORE, Fate.ERROR_BEFORE):
             return await self._meet(fate, status, Response(), fmt)
         result = self._file(request, body)
         if isinstance(result, Stored):
-            response = answered("service_requests", [_receipt(result)], fmt, 201)
+            response = self._list("service_requests", [self._receipt(result)], fmt, 201)
         else:
             # Nothing was stored, so there is no "after": a refusal is always told.
-            fate, response = Fate.SERVE, refused(result, fmt)
+            fate, response = Fate.SERVE, self._no(result, fmt)
         return await self._meet(fate, status, response, fmt)
 
     def _file(self, request: Request, body: bytes | Refusal) -> Stored | list[Refusal]:
@@ -108,7 +113,7 @@ class GeoReport:
         refusal = desk.key_refusal(request, pairs) or desk.jurisdiction_refusal(given)
         if refusal is not None:
             return [refusal]
-        report = read_report(pairs, desk.services)
+        report = read_report(pairs, desk.services, desk.dialect)
         if isinstance(report, list):
             return report
         stored = desk.ledger.store(
@@ -133,26 +138,32 @@ class GeoReport:
             }
             for service in self._desk.services.values()
         ]
-        return answered("services", records, fmt)
+        return self._list("services", records, fmt)
 
     def _definition(self, request: Request, fmt: Format) -> Response:
-        service = self._desk.services.get(request.path_params["code"])
+        desk = self._desk
+        service = desk.services.get(request.path_params["code"])
         if service is None or not service.attributes:
-            return refused([Refusal(Reason.NOT_FOUND, "service_code was not found")], fmt)
+            return self._no([Refusal(Reason.NOT_FOUND, "service_code was not found")], fmt)
         attributes = [
             _attribute_record(order, attribute)
             for order, attribute in enumerate(service.attributes, start=1)
         ]
         record = {"service_code": service.code, "attributes": attributes}
-        return answered("service_definition", record, fmt)
+        return answered(
+            "service_definition", record, fmt, name=desk.dialect.roots.get("service_definition")
+        )
 
     def _requests(self, request: Request, fmt: Format) -> Response:
         desk = self._desk
-        query = read_query(request.query_params, desk.now_ms())
+        query = read_query(request.query_params, desk.now_ms(), desk.dialect)
         if isinstance(query, list):
-            return refused(query, fmt)
-        found = desk.ledger.find(query, desk.listed_ts_ms(), desk.token_ts_ms())
-        return answered("service_requests", [stored.record() for stored in found], fmt)
+            return self._no(query, fmt)
+        unfinished = desk.dialect.shows_unfinished
+        found = desk.ledger.find(
+            query, desk.listed_ts_ms(), desk.token_ts_ms(), unfinished=unfinished
+        )
+        return self._list("service_requests", list(map(self._shown, found)), fmt)
 
     def _request(self, request: Request, fmt: Format) -> Response:
         desk = self._desk
@@ -160,18 +171,59 @@ class GeoReport:
             request.path_params["id"], desk.listed_ts_ms(), desk.token_ts_ms()
         )
         if stored is None:
-            return refused([Refusal(Reason.NOT_FOUND, "service_request_id was not found")], fmt)
-        return answered("service_requests", [stored.record()], fmt)
+            return self._no([Refusal(Reason.NOT_FOUND, "service_request_id was not found")], fmt)
+        return self._list("service_requests", [self._shown(stored)], fmt)
 
     def _token(self, request: Request, fmt: Format) -> Response:
         desk = self._desk
         stored = desk.ledger.by_token(request.path_params["token"])
         if stored is None:
-            return refused([Refusal(Reason.NOT_FOUND, "token was not found")], fmt)
+            return self._no([Refusal(Reason.NOT_FOUND, "token was not found")], fmt)
         record = {"token": stored.token}
         if stored.received_ts_ms <= desk.token_ts_ms():
             record = {"service_request_id": stored.service_request_id, **record}
-        return answered("service_requests", [record], fmt)
+        return self._list("service_requests", [record], fmt)
+
+    def _shown(self, stored: Stored) -> Any:
+        """A request as the dialect lists it; without an id as long as it has none."""
+        desk = self._desk
+        record = stored.record(desk.dialect.date_text)
+        if stored.token is not None and stored.received_ts_ms > desk.token_ts_ms():
+            del record["service_request_id"]
+        return desk.dialect.shown(record, stored.attributes)
+
+    def _receipt(self, stored: Stored) -> dict[str, Any]:
+        """Id, token or neither; of some dialects both, or the whole request."""
+        told: dict[str, Any] = {"service_notice": None, "account_id": None}
+        kind = self._desk.dialect.receipt
+        if stored.answer is ServiceType.BLACKBOX:
+            return told
+        if stored.answer is ServiceType.BATCH:
+            return {"token": stored.token, **told}
+        if kind is Receipt.WHOLE:
+            return stored.record(self._desk.dialect.date_text)
+        if kind is Receipt.BOTH:
+            told["token"] = f"t-{stored.seq:08x}"
+        return {"service_request_id": stored.service_request_id, **told}
+
+    def _list(self, root: str, records: list[Any], fmt: Format, status: int = 200) -> Response:
+        dialect = self._desk.dialect
+        wrap = dialect.wrapped and fmt is Format.JSON
+        return answered(
+            root,
+            {root: records} if wrap else records,
+            fmt,
+            status,
+            name=dialect.roots.get(root),
+            attributes=dialect.root_attributes,
+        )
+
+    def _no(self, refusals: list[Refusal], fmt: Format) -> Response:
+        if not self._desk.dialect.html_errors:
+            return refused(refusals, fmt)
+        words = "<br>".join(each.description for each in refusals)
+        page = f"<html><body><h1>Sorry</h1><p>{words}</p></body></html>"
+        return Response(page, refusals[0].reason.status, media_type="text/html")
 
     async def _discovery(self, request: Request) -> Response:
         changed = date_text(0)  # the desk's interface does not change
@@ -199,24 +251,17 @@ def _format(request: Request) -> Format:
         raise HTTPException(404, "formats are xml and json") from None
 
 
+def _throttled(wait_s: int, fmt: Format) -> Response:
+    record = [{"code": 429, "description": "too many requests"}]
+    return answered("errors", record, fmt, 429, {"retry-after": str(wait_s)})
+
+
 def _broken(status: int, fmt: Format) -> Response:
     """500 is the desk's own error; the others come from a proxy that knows no GeoReport."""
     if status == 500:
         return answered("errors", [{"code": 500, "description": "internal error"}], fmt, 500)
     page = f"<html><body><h1>{status}</h1></body></html>"
     return Response(page, status, media_type="text/html")
-
-
-def _receipt(stored: Stored) -> dict[str, Any]:
-    """Id, token or neither: never two of them."""
-    told: dict[str, Any] = {"service_notice": None, "account_id": None}
-    match stored.answer:
-        case ServiceType.REALTIME:
-            return {"service_request_id": stored.service_request_id, **told}
-        case ServiceType.BATCH:
-            return {"token": stored.token, **told}
-        case ServiceType.BLACKBOX:
-            return told
 
 
 def _attribute_record(order: int, attribute: Attribute) -> dict[str, Any]:

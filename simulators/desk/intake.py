@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from math import isfinite
 from urllib.parse import parse_qsl
 
+from simulators.desk.dialect import STANDARD, Dialect
 from simulators.desk.services import Attribute, Datatype, Service, Services
-from simulators.desk.wire import Reason, Refusal, date_ms
+from simulators.desk.wire import Reason, Refusal
 
 BODY_BYTES_MAX = 64 * 1024  # a description of 4,000 characters, percent-encoded, fits well
 _FIELDS_MAX = 200  # more than any definition asks for
@@ -70,7 +71,9 @@ def value_of(pairs: Pairs, name: str) -> str:
     return next((value for key, value in pairs if key == name), "")
 
 
-def read_report(pairs: Pairs, services: Services) -> Report | list[Refusal]:
+def read_report(
+    pairs: Pairs, services: Services, dialect: Dialect = STANDARD
+) -> Report | list[Refusal]:
     """The report a form makes. A service that does not exist is told alone: nothing else can
     be judged without it.
     """
@@ -80,7 +83,9 @@ def read_report(pairs: Pairs, services: Services) -> Report | list[Refusal]:
     service = services.get(code)
     if service is None:
         return [Refusal(Reason.NOT_FOUND, "service_code was not found")]
-    refusals = [*_shape(pairs), *_place(pairs), *_attributes(pairs, service)]
+    missing = [name for name in dialect.wants if not value_of(pairs, name)]
+    demanded = [Refusal(Reason.MISSING, f"{name} is required") for name in missing]
+    refusals = [*_shape(pairs), *_place(pairs), *demanded, *_attributes(pairs, service, dialect)]
     return refusals or _report(pairs, service)
 
 
@@ -128,7 +133,7 @@ def _place(pairs: Pairs) -> list[Refusal]:
     return []
 
 
-def _attributes(pairs: Pairs, service: Service) -> list[Refusal]:
+def _attributes(pairs: Pairs, service: Service, dialect: Dialect) -> list[Refusal]:
     refusals = []
     sent: set[str] = set()
     for key, value in pairs:
@@ -142,7 +147,7 @@ def _attributes(pairs: Pairs, service: Service) -> list[Refusal]:
         sent.add(known.code)
         if bool(match["many"]) != (known.datatype is Datatype.MULTI):
             refusals.append(Refusal(Reason.INVALID, f"{key}: [] goes with multivaluelist only"))
-        if not _fits(known, value):
+        if not _fits(known, value, dialect):
             refusals.append(Refusal(Reason.INVALID, f"{key} is no {known.datatype}"))
     for known in service.attributes:
         if known.required and known.code not in sent:
@@ -151,12 +156,12 @@ def _attributes(pairs: Pairs, service: Service) -> list[Refusal]:
     return refusals
 
 
-def _fits(attribute: Attribute, value: str) -> bool:
+def _fits(attribute: Attribute, value: str, dialect: Dialect) -> bool:
     match attribute.datatype:
         case Datatype.NUMBER:
             return _within(value, float("inf"))
         case Datatype.DATETIME:
-            return date_ms(value) is not None
+            return dialect.date_ms(value) is not None
         case Datatype.SINGLE | Datatype.MULTI:
             return value in {choice.key for choice in attribute.values}
         case Datatype.STRING | Datatype.TEXT:

@@ -7,7 +7,7 @@ thread uses it. Never knows of HTTP, and never the caller's key.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from simulators.desk.services import ServiceType
 from simulators.desk.wire import Reason, Refusal, date_text
 
 _BUSY_S = 5.0  # a restarted desk waits this long for the one before it to let go
+
+_FOR_EVER_MS = 1 << 62
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS request (
@@ -78,7 +80,7 @@ class Stored:
     form: list[list[str]]
     idempotency_key: str | None
 
-    def record(self) -> dict[str, Any]:
+    def record(self, date: Callable[[int], str] = date_text) -> dict[str, Any]:
         """The request as GeoReport v2 publishes it."""
         return {
             "service_request_id": self.service_request_id,
@@ -89,8 +91,8 @@ class Stored:
             "description": self.fields.get("description"),
             "agency_responsible": None,
             "service_notice": None,
-            "requested_datetime": date_text(self.received_ts_ms),
-            "updated_datetime": date_text(self.updated_ts_ms),
+            "requested_datetime": date(self.received_ts_ms),
+            "updated_datetime": date(self.updated_ts_ms),
             "expected_datetime": None,
             "address": self.fields.get("address_string"),
             "address_id": self.fields.get("address_id"),
@@ -147,9 +149,11 @@ class Ledger:
                 self._db.execute("INSERT INTO honoured_key VALUES (?, ?)", (key, seq))
         return self._one("seq = ?", seq)
 
-    def find(self, query: Query, listed_ts_ms: int, token_ts_ms: int) -> list[Stored]:
-        """The newest first. Requests received after `listed_ts_ms`, and those with a token after
-        `token_ts_ms`, are not shown yet.
+    def find(
+        self, query: Query, listed_ts_ms: int, token_ts_ms: int, *, unfinished: bool = False
+    ) -> list[Stored]:
+        """The newest first. Requests received after `listed_ts_ms` are not shown yet, nor those
+        with a token after `token_ts_ms`, unless the unfinished ones are asked for too.
         """
         if query.ids:
             chosen = "service_request_id IN (SELECT value FROM json_each(:ids))"
@@ -164,7 +168,7 @@ class Ledger:
             " ORDER BY seq DESC LIMIT :size OFFSET :skip",
             {
                 "listed": listed_ts_ms,
-                "token": token_ts_ms,
+                "token": _FOR_EVER_MS if unfinished else token_ts_ms,
                 "ids": json.dumps(query.ids),
                 "codes": json.dumps(query.service_codes),
                 "statuses": json.dumps(query.statuses),

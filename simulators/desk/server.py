@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from simulators.desk.app import GeoReport
 from simulators.desk.connection import DeskConnection
 from simulators.desk.controls import Controls
+from simulators.desk.dialect import Dialect
 from simulators.desk.faults import Faults
 from simulators.desk.ledger import Ledger
 from simulators.desk.services import Services, read_services
@@ -48,6 +49,7 @@ class DeskConfig:
     faults: Faults = field(default_factory=Faults)
     jurisdiction_id: str | None = None
     services: Services | None = None
+    dialect: Dialect = field(default_factory=Dialect)
     now_ms: Callable[[], int] = _wall_clock_ms
 
 
@@ -67,6 +69,7 @@ def serve(config: DeskConfig, on_ready: Callable[[str], None] = lambda _url: Non
         jurisdiction_id=config.jurisdiction_id,
         now_ms=config.now_ms,
         faults=config.faults,
+        dialect=config.dialect,
     )
     try:
         with _listening(config.port) as listener, _quiet_signals():

@@ -74,11 +74,18 @@ def refusal_record(refusals: list[Refusal]) -> list[dict[str, Any]]:
     return [{"code": each.reason.status, "description": each.description} for each in refusals]
 
 
-def written(root: str, record: Any, fmt: Format) -> bytes:
-    """`record` in the format; `root` names the outermost XML element, JSON has none."""
+def written(
+    root: str, record: Any, fmt: Format, name: str | None = None, **attributes: str
+) -> bytes:
+    """`record` in the format; `root` says which one it is, and with `name` and `attributes` what
+    the outermost XML element looks like. JSON has none.
+    """
     if fmt is Format.JSON:
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-    document: bytes = ET.tostring(_element(root, record), encoding="utf-8", xml_declaration=True)
+    element = _element(root, record)
+    element.tag = name or root
+    element.attrib.update(attributes)
+    document: bytes = ET.tostring(element, encoding="utf-8", xml_declaration=True)
     return document
 
 
@@ -87,7 +94,7 @@ def _element(name: str, value: Any) -> ET.Element:
     if isinstance(value, dict):
         element.extend(_element(key, inner) for key, inner in value.items())
     elif isinstance(value, list):
-        element.extend(_element(_ITEM[name], inner) for inner in value)
+        element.extend(_element(_ITEM.get(name, name), inner) for inner in value)
     elif value is not None:
         element.text = _text(value)
     return element

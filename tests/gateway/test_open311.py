@@ -575,6 +575,73 @@ def test_every_built_in_profile_is_good():
     assert all(read_profile(name).title for name in built_in_profiles())
 
 
+@pytest.mark.parametrize(
+    ("says", "post", "read"),
+    [
+        ({}, "form", None),
+        ({"key": "bearer"}, "header", None),
+        ({"key": "bearer", "key_on_reads": True}, "header", "header"),
+        ({"key": "query"}, "address", None),
+        ({"key": "form", "key_on_reads": True}, "form", "address"),
+    ],
+)
+def test_the_key_goes_where_the_desk_looks_for_it_and_nowhere_else(says, post, read):
+    """With reads only where the profile asks for it."""
+    with scripted(http('[{"service_request_id":"1"}]'), profile=a_profile(**says)) as (
+        desk,
+        client,
+    ):
+        client.post(a_row())
+        client.request("1")
+    found = []
+    for head, body in desk.asked:
+        address = head.splitlines()[0]
+        places = {"form": body, "header": head.removeprefix(address), "address": address}
+        found.append([name for name, text in places.items() if KEY in text])
+    assert found == [[post], [read] if read else []]
+
+
+def test_an_endpoint_of_several_cities_hears_the_jurisdiction_with_every_call():
+    """Reads too."""
+    profile = a_profile(jurisdiction_id="city.example.org")
+    with scripted(http('[{"service_request_id":"1"}]'), profile=profile) as (desk, client):
+        client.post(a_row())
+        client.look("STREETLIGHT_OUT", [REF], T0_MS, T0_MS)
+        client.token("t")
+    said = [head.splitlines()[0] + body for head, body in desk.asked]
+    assert all("jurisdiction_id=city.example.org" in text for text in said)
+
+
+def test_a_desk_is_not_asked_more_often_than_it_allows():
+    """Nothing was sent, and it is known when it may be."""
+    profile = a_profile(per_minute=3)
+    with scripted(http('[{"service_request_id":"1"}]'), profile=profile) as (desk, client):
+        for _ in range(3):
+            client.request("1")
+        outcome, seen = client.post(a_row()), client.request("1")
+    assert len(desk.asked) == 3
+    assert isinstance(outcome, NotSent)
+    assert isinstance(seen, CannotTell)
+    assert outcome.cause is seen.cause is Cause.THROTTLED
+    assert 50 < outcome.retry_after_s <= 60
+
+
+@pytest.mark.parametrize(
+    ("several", "written"),
+    [
+        ("brackets", [("attribute[p][]", "a"), ("attribute[p][]", "b")]),
+        ("repeated", [("attribute[p]", "a"), ("attribute[p]", "b")]),
+        ("commas", [("attribute[p]", "a,b")]),
+    ],
+)
+def test_several_values_are_written_as_the_desk_reads_them(several, written):
+    """In one of three ways."""
+    service = {"code": "A", "attributes": {"p": ["a", "b"]}}
+    profile = a_profile(several=several, services={"STREETLIGHT_OUT": service})
+    form = write_form(a_row(), profile)
+    assert [pair for pair in form if pair[0].startswith("attribute")] == written
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     with running_desk(tmp_path_factory.mktemp("desk")) as running:
