@@ -68,7 +68,7 @@ class Gateway:
         self._core = self._build_core(plans)
         self._replies = Replies(device_acks=plans.config.ingest.device_acks)
         self._session = Session(_broker_settings(plans), known=len(self._core.devices) > 0)
-        self._client = _client(plans)
+        self._client = client_of(plans)
         self._new_rows = threading.Event()
         self._filer = Filer(
             self._store, self._client, plans.profile, SystemClock().now_ms, self._new_rows
@@ -344,7 +344,8 @@ def _broker_settings(plans: Plans) -> BrokerSettings:
     )
 
 
-def _client(plans: Plans) -> Open311Client:
+def client_of(plans: Plans) -> Open311Client:
+    """The city's desk, as the configuration and the profile have it."""
     key = plans.secrets.api_key
     return Open311Client(
         plans.config.city.endpoint, key.get_secret_value() if key else "", plans.profile

@@ -190,14 +190,14 @@ class Open311Client:
         listing = self._profile.listing
         query = self._query(code, start_ms, end_ms)
         if listing.page_parameter is None:
-            page = self._page(query)
+            page = self.page(query)
             yield page
             if not isinstance(page, CannotTell) and len(page) >= listing.rows_max:
                 yield CannotTell(Cause.INCOMPLETE, "the city's list may have been cut off")
             return
         pages: list[list[Record]] = []
         for number in range(listing.page_first, listing.page_first + PAGES_MAX):
-            page = self._page(query | {listing.page_parameter: str(number)})
+            page = self.page(query | {listing.page_parameter: str(number)})
             yield page
             if isinstance(page, CannotTell) or not page:
                 return
@@ -223,7 +223,8 @@ class Open311Client:
             query[listing.page_size_parameter] = str(listing.rows_max)
         return query | dict(listing.parameters)
 
-    def _page(self, query: Mapping[str, str]) -> list[Record] | CannotTell:
+    def page(self, query: Mapping[str, str]) -> list[Record] | CannotTell:
+        """One page of the city's list of requests."""
         body = self._get("requests", query, LISTING_BYTES_MAX)
         if isinstance(body, CannotTell):
             return body

@@ -125,11 +125,21 @@ def desk(
     faults: Annotated[
         str | None, typer.Option(help='How it misbehaves, as JSON: {"drop_after_rate": 0.3}')
     ] = None,
+    dialect: Annotated[
+        str, typer.Option(help="Whose GeoReport v2 it speaks, as `city profiles` names them.")
+    ] = "generic",
+    jurisdiction: Annotated[
+        str | None, typer.Option(help="The jurisdiction_id that every call has to name.")
+    ] = None,
     *,
     json: Json = False,
 ) -> None:
     """The simulated 311 desk: a GeoReport v2 server on loopback, until a signal."""
-    from simulators.desk import DeskConfig, Faults, faults_from, serve
+    from simulators.desk import DIALECTS, DeskConfig, Faults, faults_from, serve
+
+    if dialect not in DIALECTS:
+        known = ", ".join(sorted(DIALECTS))
+        fail(f"desk: no dialect {dialect!r}; there are {known}", Code.USAGE, as_json=json)
 
     def ready(url: str) -> None:
         answer({"url": url}, [url], as_json=json)
@@ -137,7 +147,9 @@ def desk(
     try:
         key = api_key_file.read_text("utf-8").strip()
         told = faults_from(faults) if faults is not None else Faults()
-        serve(DeskConfig(port=port, db=db, api_key=key, faults=told), ready)
+        spoken = DIALECTS[dialect]
+        settings = DeskConfig(port, db, key, told, jurisdiction, dialect=spoken)
+        serve(settings, ready)
     except ValueError as error:
         fail(f"desk: {error}", Code.USAGE, as_json=json)
     except OSError as error:
