@@ -39,10 +39,12 @@ SHELLS = {
 # Rooms that decide: functions of (state, event, time).
 PURE = (
     "gateway/backtest.py",
+    "gateway/catalogue.py",
     "gateway/charts.py",
     "gateway/contract.py",
     "gateway/core.py",
     "gateway/counters.py",
+    "gateway/definition.py",
     "gateway/devices.py",
     "gateway/difference.py",
     "gateway/effects.py",
@@ -54,7 +56,9 @@ PURE = (
     "gateway/inquiry.py",
     "gateway/outbox.py",
     "gateway/places.py",
+    "gateway/probe.py",
     "gateway/refusal.py",
+    "gateway/rehearsal.py",
     "gateway/replies.py",
     "gateway/requests.py",
     "gateway/signals.py",

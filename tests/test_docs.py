@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.config import Config
+from gateway.profile import Listing, Profile, Service
 from gateway.refusal import Reason
 from gateway.telemetry import Decoder
 from rules.fields import CATALOGUE, REPORTED_KINDS
@@ -316,6 +317,13 @@ def test_every_key_of_the_configuration_stands_in_the_shipped_one() -> None:
         if key not in active and default not in (None, [], {}) and str(shown[key]) != str(default)
     }
     assert wrong == {}
+
+
+def test_every_key_of_a_city_profile_is_explained():
+    """Where a city of one's own is written."""
+    text = text_of("deploy/README.md")
+    keys_of = {key for model in (Profile, Listing, Service) for key in model.model_fields}
+    assert {key for key in keys_of - {"listing", "services"} if f"`{key}`" not in text} == set()
 
 
 def test_every_key_of_the_shipped_configuration_has_a_comment() -> None:
