@@ -23,6 +23,8 @@ ID_CHARS_MAX = 256
 """Real ids have up to 40 characters; a longer one is some other text."""
 DEPTH_MAX = 32
 """Real answers nest five deep."""
+NAMED_MAX = 3
+"""Ids of one refusal that are looked up."""
 ERROR_CHARS_MAX = 200
 """Of the city's own words, for a person to read."""
 MARKS = frozenset({"service_request_id", "token", "service_code"})
@@ -31,6 +33,14 @@ LISTS = ("requests", "service_requests", "services", "request", "service_request
 """Names under which desks wrap a list that the standard leaves bare, or give its only record."""
 
 _ROOTS = frozenset({"services", "service_requests", "service-requests", "requests"})
+_THERE = re.compile(
+    r"already (?:exists?|been (?:reported|submitted)|open|reported|logged|in)\b|\bduplicate",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"(?:id|number|no\.?|request|report|event|case|reference|of)\b\W{0,8}([a-z]{0,8}[-_]?\d[\w-]{0,63})",
+    re.IGNORECASE,
+)
 _REFERENCE = re.compile(rf"{REFERENCE_PREFIX}[0-9A-F]{{32}}")
 
 Record = Mapping[str, Any]
@@ -90,6 +100,15 @@ def errors_of(body: bytes, wire: Wire) -> str:
     ]
     text = "; ".join(words) if len(words) == len(entries) else ""
     return "".join(char if char.isprintable() else " " for char in text)[:ERROR_CHARS_MAX]
+
+
+def named_by_refusal(words: str) -> list[str] | None:
+    """The ids that a city names where it says that it has the request already; None where it does
+    not say so. FixMyStreet's and WDM's servers do.
+    """
+    if not _THERE.search(words):
+        return None
+    return list(dict.fromkeys(_NAMED.findall(words)))[:NAMED_MAX]
 
 
 def id_of(record: Record) -> str | None:

@@ -22,6 +22,7 @@ from gateway.georeport_read import (
     Unreadable,
     errors_of,
     id_of,
+    named_by_refusal,
     read_listing,
     read_record,
     read_records,
@@ -32,6 +33,7 @@ from gateway.outbox import (
     CannotTell,
     Cause,
     Filed,
+    Found,
     NotSent,
     Outcome,
     Refused,
@@ -103,7 +105,26 @@ class Open311Client:
             return NotSent(answer.cause, answer.reason, answer.retry_after_s)
         if isinstance(answer, Failure):
             return Unknown(answer.cause, answer.reason)
-        return self._outcome(answer, self._profile.services[row.service].kind)
+        outcome = self._outcome(answer, self._profile.services[row.service].kind)
+        return self._adopted(row, outcome)
+
+    def _adopted(self, row: Row, outcome: Outcome) -> Outcome:
+        """A refusal because the city has it already is success, under the id that it shows: its
+        own list names our reference, or a request of the same service that the refusal names.
+        """
+        named = named_by_refusal(outcome.reason) if isinstance(outcome, Refused | Unknown) else None
+        if named is None:
+            return outcome
+        sent_ms = row.first_sent_ms or row.created_ms, row.last_sent_ms or row.created_ms
+        seen = self.look(row.service, [row.reference], *sent_ms).get(row.reference)
+        if isinstance(seen, Found):
+            return Filed(seen.request_id)
+        code = self._profile.services[row.service].code
+        for request_id in named:
+            record = self.request(request_id)
+            if not isinstance(record, CannotTell) and record.get("service_code") == code:
+                return Filed(request_id)
+        return outcome
 
     def look(
         self, service: str, references: Sequence[str], since_ms: int, until_ms: int

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from gateway.georeport_form import DESCRIPTION_CHARS_MAX, tagged, write_form
 from gateway.georeport_http import EndpointError, Timeouts, check_endpoint
-from gateway.georeport_read import Unreadable, errors_of, read_listing, read_records, sightings
+from gateway.georeport_read import (
+    Unreadable,
+    errors_of,
+    named_by_refusal,
+    read_listing,
+    read_records,
+    sightings,
+)
 from gateway.open311 import ANSWER_BYTES_MAX, PAGES_MAX, Open311Client
 from gateway.outbox import (
     CannotTell,
@@ -573,6 +580,49 @@ def test_every_built_in_profile_is_good():
     """They are found by name."""
     assert "desk" in built_in_profiles()
     assert all(read_profile(name).title for name in built_in_profiles())
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        ("Duplicate Event! Original eventID: 123", ["123"]),
+        ("A request like this is already open: request #26-00000007.", ["26-00000007"]),
+        ("External system reference 'SCG-1' already exists in database", []),
+        ("This is a duplicate of A-173480", ["A-173480"]),
+        ("400 attribute[KIND] is required", None),
+        ("403 api_key was not valid", None),
+    ],
+)
+def test_what_a_city_says_it_has_already_is_read_with_its_id(words, ids):
+    """Where it says so; a status of HTTP is no id."""
+    named = named_by_refusal(words)
+    assert named is None if ids is None else set(ids) <= set(named)
+
+
+def there(words, *answers):
+    error = http(f'[{{"code":400,"description":"{words}"}}]', "400 Bad Request")
+    with scripted(error, *answers) as (_, client):
+        return client.post(a_row())
+
+
+SAME = '[{"service_request_id":"123","service_code":"A:b & c/d"}]'
+OTHER = '[{"service_request_id":"123","service_code":"else"}]'
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        ([http(f'[{{"service_request_id":"9","description":"x [{REF}]"}}]')], Filed("9")),
+        ([http("[]"), http(SAME)], Filed("123")),
+        ([http("[]"), http(OTHER)], None),
+        ([http("[]"), http("", "404 Not Found")], None),
+        ([http("", "500 Oops")], None),
+    ],
+)
+def test_a_request_that_the_city_has_already_is_filed_under_the_id_that_it_shows(answers, outcome):
+    """Seen with our reference, or named and of the same service; else it waits for a person."""
+    found = there("Duplicate Event! Original eventID: 123", *answers)
+    assert found == outcome if outcome else isinstance(found, Refused)
 
 
 @pytest.mark.parametrize(
