@@ -38,7 +38,8 @@ _THERE = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(
-    r"(?:id|number|no\.?|request|report|event|case|reference|of)\b\W{0,8}([a-z]{0,8}[-_]?\d[\w-]{0,63})",
+    r"(?:id|number|no\.?|request|report|event|case|reference|of)\b\W{0,8}"
+    r"([a-z]{0,8}[-_]?\d[\w-]{0,63})",
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(rf"{REFERENCE_PREFIX}[0-9A-F]{{32}}")

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from simulators.desk.answers import answered, read_body, refused
 from simulators.desk.faults import Faults
+from simulators.desk.ledger import Update
 from simulators.desk.state import Desk
 from simulators.desk.wire import Format, Reason, Refusal
 
@@ -59,10 +60,13 @@ class Controls:
         if isinstance(closing, list):
             return refused(closing, Format.JSON)
         ledger, now_ms = self._desk.ledger, self._desk.now_ms()
-        stored = ledger.close_request(request.path_params["id"], closing.notes, now_ms)
+        request_id = request.path_params["id"]
+        stored = ledger.close_request(request_id, closing.notes, now_ms)
         if stored is None:
             missing = Refusal(Reason.NOT_FOUND, "service_request_id was not found")
             return refused([missing], Format.JSON)
+        name = f"city-{request_id}-{now_ms}"
+        ledger.add_update(Update(name, request_id, "CLOSED", closing.notes, None, now_ms))
         return answered("request", stored.oracle(), Format.JSON)
 
     async def _change(self, request: Request, model: type[Model]) -> Model | list[Refusal]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simulators.desk.intake import Report
 from simulators.desk.query import Query
@@ -42,6 +42,15 @@ CREATE TABLE IF NOT EXISTS request (
     idempotency_key TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS request_received ON request (received_ts_ms);
+CREATE TABLE IF NOT EXISTS request_update (
+    seq INTEGER PRIMARY KEY,
+    update_id TEXT NOT NULL UNIQUE,
+    service_request_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    description TEXT NOT NULL,
+    media_url TEXT,
+    updated_ts_ms INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS honoured_key (
     idempotency_key TEXT PRIMARY KEY,
     seq INTEGER NOT NULL REFERENCES request
@@ -53,6 +62,17 @@ _SHOWN = (
     "answer <> 'blackbox' AND received_ts_ms <= :listed"
     " AND (token IS NULL OR received_ts_ms <= :token)"
 )
+
+
+class Update(NamedTuple):
+    """What somebody said of a request later on."""
+
+    update_id: str
+    service_request_id: str
+    status: str
+    description: str
+    media_url: str | None
+    updated_ts_ms: int
 
 
 class LedgerRefusedError(OSError):
@@ -205,6 +225,32 @@ class Ledger:
                 (notes, ts_ms, service_request_id),
             )
         return self._first("service_request_id = ?", service_request_id)
+
+    def add_update(self, update: Update) -> bool:
+        """Puts an update on disk; False where its id is there already, or its request is not."""
+        with self._transaction():
+            known = self._first("service_request_id = ?", update.service_request_id)
+            if known is None or self._update_is_there(update.update_id):
+                return False
+            self._db.execute(
+                "INSERT INTO request_update (update_id, service_request_id, status, description,"
+                " media_url, updated_ts_ms) VALUES (?, ?, ?, ?, ?, ?)",
+                update,
+            )
+        return True
+
+    def updates(self, start_ts_ms: int, end_ts_ms: int) -> list[Update]:
+        """Those within the two times, both included, in the order in which they came."""
+        rows = self._db.execute(
+            "SELECT update_id, service_request_id, status, description, media_url, updated_ts_ms"
+            " FROM request_update WHERE updated_ts_ms BETWEEN ? AND ? ORDER BY seq LIMIT 1000",
+            (start_ts_ms // 1000 * 1000, end_ts_ms // 1000 * 1000 + 999),
+        )
+        return [Update(*row) for row in rows]
+
+    def _update_is_there(self, update_id: str) -> bool:
+        query = "SELECT 1 FROM request_update WHERE update_id = ?"
+        return self._db.execute(query, (update_id,)).fetchone() is not None
 
     def _append(self, report: Report, answer: ServiceType, ts_ms: int, key: str | None) -> int:
         (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM request").fetchone()

@@ -26,6 +26,7 @@ from simulators.desk.faults import Faults
 from simulators.desk.ledger import Ledger
 from simulators.desk.services import Services, read_services
 from simulators.desk.state import Desk
+from simulators.desk.updates import Updates
 
 _HOST = "127.0.0.1"  # a stand-in for a city is for this machine only
 _BACKLOG = 2048  # clients that connect at once
@@ -85,7 +86,10 @@ def _application(desk: Desk, url: str, on_ready: Callable[[str], None]) -> Starl
         on_ready(url)
         yield
 
-    return Starlette(routes=[*GeoReport(desk).routes(), *Controls(desk).routes()], lifespan=ready)
+    return Starlette(
+        routes=[*GeoReport(desk).routes(), *Updates(desk).routes(), *Controls(desk).routes()],
+        lifespan=ready,
+    )
 
 
 def _server(application: Starlette) -> uvicorn.Server:
