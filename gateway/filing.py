@@ -18,6 +18,7 @@ from gateway.outbox import (
     Cause,
     Claimed,
     Event,
+    Found,
     NoReadBack,
     NotSent,
     Outcome,
@@ -71,6 +72,9 @@ class Client(Protocol):
         self, service: str, references: Sequence[str], since_ms: int, until_ms: int
     ) -> Mapping[str, Sighting]:
         """What the desk lists; a reference that is missing is absent from a complete list."""
+
+    def residents(self, row: Row, now_ms: int) -> Found | None:
+        """Somebody else's open request for the same fault."""
 
     def token(self, token: str) -> TokenResolved | CannotTell: ...
 
@@ -209,6 +213,10 @@ class Filer:
         return sent
 
     def _send(self, row: Row) -> int:
+        """One attempt; none for what somebody else has reported already."""
+        known = self._client.residents(row, self._now_ms()) if row.attempts == 0 else None
+        if known is not None:
+            return int(self._move(row, known) is not None)
         claimed = self._move(row, Claimed())
         if claimed is None:
             return 0

@@ -126,7 +126,7 @@ def sightings(records: Sequence[Record], references: Sequence[str]) -> dict[str,
     wanted = {reference.upper(): reference for reference in references}
     seen: dict[str, Sighting] = {}
     for record in records:
-        text = "\n".join(_texts(record)).upper()
+        text = "\n".join(texts_of(record)).upper()
         for mention in wanted.keys() & set(_REFERENCE.findall(text)):
             if not isinstance(seen.get(wanted[mention]), Found):
                 seen[wanted[mention]] = _sighting(record)
@@ -151,15 +151,16 @@ def _scalar(record: Record, name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a record, however deep."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from texts_of(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts_of(inner)
 
 
 def _unwrapped(tree: Any) -> list[Any] | None:

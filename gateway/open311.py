@@ -44,6 +44,7 @@ from gateway.outbox import (
     Unknown,
 )
 from gateway.profile import KeyPlace, Kind, Profile, Wire
+from gateway.residents import Residents
 
 ANSWER_BYTES_MAX = 1_048_576
 """No answer to one request needs more; a larger one is an attack or an accident."""
@@ -71,6 +72,7 @@ class Open311Client:
         self._line = Line(timeouts or Timeouts(), profile.per_minute)
         self.catalogue = Catalogue(self, time.monotonic)
         """What the city says it takes."""
+        self._residents = Residents(self.listed, time.monotonic)
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +146,24 @@ class Open311Client:
                     return dict.fromkeys(references, page) | seen
                 seen |= sightings(page, references)
         return seen
+
+    def residents(self, row: Row, now_ms: int) -> Found | None:
+        """An open request of somebody else about the same fault, as far as the city shows any."""
+        policy = self._profile.policy(row.service)
+        if not policy.link_radius_m or not policy.read_back:
+            return None
+        if row.service not in self._profile.services:
+            return None
+        return self._residents.match(row, policy.link_radius_m, self._profile.link_days, now_ms)
+
+    def listed(self, service: str, since_ms: int, until_ms: int) -> list[Record] | CannotTell:
+        """What the city lists of a service, as far as it could be read."""
+        code, found = self._profile.services[service].code, list[Record]()
+        for page in self._pages(code, since_ms, until_ms):
+            if isinstance(page, CannotTell):
+                return found or page
+            found += page
+        return found
 
     def token(self, token: str) -> TokenResolved | CannotTell:
         """The id that a token has become, if it has."""

@@ -129,6 +129,8 @@ class Policy:
     read_back: bool = True
     """False: the city's list does not show what was filed."""
     prefer: Prefer = Prefer.NO_DUPLICATE
+    link_radius_m: float = 0.0
+    """So near, an open request of somebody else is about the same fault; 0: none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +183,10 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The city's list shows the reference."""
+    """The city's list shows the reference, or, as `note` says, somebody else's request for it."""
 
     request_id: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +282,8 @@ def _claimed(row: Row, _event: Claimed, now_ms: int, _policy: Policy) -> Row:
 
 
 def _filed(row: Row, event: Filed | Found | TokenResolved, now_ms: int, _policy: Policy) -> Row:
-    return replace(row, state=State.FILED, request_id=event.request_id, next_ms=now_ms, reason="")
+    note = event.note if isinstance(event, Found) else ""
+    return replace(row, state=State.FILED, request_id=event.request_id, next_ms=now_ms, reason=note)
 
 
 def _tokened(row: Row, event: Tokened, now_ms: int, _policy: Policy) -> Row:

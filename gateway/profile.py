@@ -127,6 +127,7 @@ FIELDS_TEXT = ", ".join(sorted(FIELDS))
 Text = Annotated[str, AfterValidator(_text_with_holes)]
 Code = Annotated[str, Field(min_length=1, max_length=256)]
 Parameter = Annotated[str, Field(min_length=1, max_length=64)]
+Radius = Annotated[float, Field(ge=0, le=1_000)]
 Seconds = Annotated[int, Field(ge=0, le=30 * 86_400)]
 
 
@@ -165,6 +166,7 @@ class Service(_Strict):
     read_back: bool | None = None
     visibility_s: Seconds | None = None
     prefer: Prefer | None = Field(default=None, strict=False)
+    link_radius_m: Radius | None = None
 
 
 class Profile(_Strict):
@@ -191,6 +193,11 @@ class Profile(_Strict):
     """Of dates without a zone."""
     prefer: Prefer = Field(default=Prefer.NO_DUPLICATE, strict=False)
     """Which half of the promise to keep where the city shows nobody what it has."""
+    link_radius_m: Radius = 15.0
+    """An open request of somebody else so near is about the same fault, and is not repeated; 0 for
+    services that are about no one spot."""
+    link_days: int = Field(default=30, ge=1, le=89)
+    """How old such a request may be."""
     definitions: bool = True
     """Hold each request against the city's service list and definitions before it is sent."""
     fields: Annotated[Mapping[str, Text], AfterValidator(_standard_fields)] = {}
@@ -203,12 +210,14 @@ class Profile(_Strict):
         own = self.services.get(service)
         visibility_s = own.visibility_s if own and own.visibility_s is not None else None
         read_back = own.read_back if own and own.read_back is not None else None
+        radius_m = own.link_radius_m if own else None
         return Policy(
             visibility_ms=1000
             * (self.listing.visibility_s if visibility_s is None else visibility_s),
             absent_gap_ms=1000 * self.listing.absent_gap_s,
             read_back=self.listing.read_back if read_back is None else read_back,
             prefer=(own.prefer if own else None) or self.prefer,
+            link_radius_m=self.link_radius_m if radius_m is None else radius_m,
         )
 
 

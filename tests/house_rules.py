@@ -60,6 +60,7 @@ PURE = (
     "gateway/refusal.py",
     "gateway/rehearsal.py",
     "gateway/replies.py",
+    "gateway/residents.py",
     "gateway/requests.py",
     "gateway/signals.py",
     "gateway/telemetry.py",

@@ -1,0 +1,93 @@
+"""What residents reported already is linked, not asked for again."""
+
+import time
+
+import pytest
+from delivery import KEY, SqliteLedger, a_row, running_desk
+
+from gateway.filing import Filer
+from gateway.open311 import Open311Client
+from gateway.outbox import CannotTell, Cause, State
+from gateway.profile import read_profile
+from gateway.residents import FRESH_S, Residents, best_of
+
+DESK = read_profile("desk")
+LAT, LONG = 41.8807, -87.6301
+M = 1 / 111_195  # degrees of latitude
+
+
+def theirs(**more):
+    return {"service_request_id": "7", "status": "open", "description": "dark for days",
+            "lat": str(LAT), "long": str(LONG)} | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "score"),
+    [
+        (theirs(), 1.0),
+        (theirs(lat=str(LAT + 7.5 * M)), 0.75),
+        (theirs(lat=str(LAT + 16 * M)), None),
+        (theirs(lat=str(LAT + 100 * M), description="pole L-0042 is dark"), 0.95),
+        (theirs(lat=str(LAT + 900 * M), description="pole L-0042 is dark"), None),
+        (theirs(lat="", long="", attributes={"pole": "l-0042"}), 0.95),
+        (theirs(lat=str(LAT + 100 * M), description="pole L-00421 is dark"), None),
+        (theirs(status="closed"), None),
+        (theirs(status=""), None),
+        (theirs(service_request_id=""), None),
+        (theirs(description="x [SCG-0123456789ABCDEF0123456789ABCDEF]"), None),
+        (theirs(lat="0", long="0"), None),
+        (theirs(lat="north"), None),
+        (theirs(lat=None), None),
+    ],
+)
+def test_an_open_request_of_somebody_else_at_the_spot_is_the_same_fault(record, score):
+    """Or one that names the asset; ours, closed ones, and those elsewhere are not."""
+    match = best_of([record], a_row(), 15.0)
+    assert (match.score if match else None) == (
+        score if score is None else pytest.approx(score, 0.01)
+    )
+
+
+def test_of_several_the_nearest_is_linked():
+    """With its distance as a reason."""
+    records = [theirs(lat=str(LAT + d * M), service_request_id=str(d)) for d in (9, 3, 12)]
+    match = best_of(records, a_row(), 15.0)
+    assert (match.request_id, match.why) == ("3", "3 m from here")
+
+
+def test_a_storm_of_faults_reads_the_list_once():
+    """And what could not be read stops nothing."""
+    now_s, asked = [0.0], []
+
+    def read(service, since_ms, until_ms):
+        asked.append(service)
+        return CannotTell(Cause.TIMEOUT, "t")
+
+    residents = Residents(read, lambda: now_s[0])
+    for _ in range(5):
+        assert residents.match(a_row(), 15.0, 30, 0) is None
+    now_s[0] = FRESH_S
+    residents.match(a_row(), 15.0, 30, 0)
+    assert asked == ["STREETLIGHT_OUT"] * 2
+
+
+@pytest.mark.slow
+def test_a_residents_open_report_for_the_same_lamp_is_linked_and_not_filed_again(tmp_path):
+    """One lamp was reported by a resident, its neighbour was not; the score stands with the row."""
+    report = {"api_key": KEY, "service_code": "SL-OUT", "lat": LAT + 5 * M, "long": LONG,
+              "description": "The lamp before our house is dark."}  # fmt: skip
+    rows = [a_row("reported"), a_row("not", lat=LAT + 60 * M, asset_id="L-0043")]
+    ledger = SqliteLedger(tmp_path / "rows.db")
+    ledger.add(*rows)
+    with running_desk(tmp_path) as desk:
+        answer = desk.http.post("/open311/v2/requests.json", data=report).raise_for_status()
+        their_id = answer.json()[0]["service_request_id"]
+        with Open311Client(desk.endpoint, KEY, DESK) as client:
+            Filer(ledger, client, DESK, lambda: int(time.time() * 1000)).step()
+        stored = desk.stored()
+    linked, filed = sorted(ledger.rows(), key=lambda row: row.request.asset_id)
+    ledger.close()
+    assert (linked.state, linked.request_id, linked.attempts) == (State.FILED, their_id, 0)
+    assert "reported by somebody else: 5 m from here (score 0.83)" in linked.reason
+    assert (filed.state, filed.reason) == (State.FILED, "")
+    assert len(stored) == 2
