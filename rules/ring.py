@@ -1,8 +1,8 @@
 """Recent samples of a subject, each with the state after it: from there a late one is put in place.
 
-Owns the ring and its bytes. It reaches back over the lateness and one sample further, so there is
-always a state to begin from. Entries are kept as they are stored: they are written at every sample
-and read only when one comes late.
+Owns the ring and its bytes. It reaches back over the lateness and one sample further, as far as its
+bytes allow, so there is always a state to begin from. Entries are kept as they are stored: they are
+written at every sample and read only when one comes late.
 """
 
 from typing import Any, NamedTuple
@@ -25,6 +25,11 @@ class Entry(NamedTuple):
     """What changed since the sample before, by the passing of time or by this one."""
 
 
+RING_BYTES_MAX = 262_144
+"""Of one subject. Only windows of hundreds of samples in devices that report every few seconds come
+near it: there the ring reaches back less far than the lateness, and what is later is too late."""
+RING_MIN = 8  # entries that are kept in any case
+
 BEGINNING_MS = -1
 """Stands in the ring for the time before the first sample."""
 
@@ -44,9 +49,11 @@ def remember(track: Track, story: Told) -> None:
         ring.append((BEGINNING_MS, _raw(Entry({}, None, plan.slots, ()))))
     instances = None if track.instances is track.plan.instances else track.instances
     entry = (track.values, instances, track.slots, story)
-    ring.append((track.last_ms, msgspec.Raw(_encode(entry))))
+    encoded = _encode(entry)
+    ring.append((track.last_ms, msgspec.Raw(encoded)))
     oldest_ms = track.last_ms - track.plan.lateness_ms
-    while ring[1][0] < oldest_ms:
+    most = max(RING_MIN, RING_BYTES_MAX // len(encoded))
+    while ring[1][0] < oldest_ms or len(ring) > most:
         del ring[0]
 
 

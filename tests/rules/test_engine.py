@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rules.engine import Engine, Verdict
 from rules.files import load, read_library
 from rules.instance import Cause, Phase
+from rules.ring import RING_BYTES_MAX
 from rules.rule import Bundle, Condition, Rule
 from rules.track import Subject
 
@@ -546,3 +547,22 @@ def test_the_same_samples_give_the_same_bytes(samples, delays):
     one, other = engine_of(), engine_of()
     assert run(one, coming) == run(other, coming)
     assert one.take_dirty() == other.take_dirty()
+
+
+def test_what_is_remembered_of_a_device_that_never_stops_talking_is_bounded():
+    """A report a second into a window of two weeks; one that is a little late is still judged."""
+    text = """apiVersion: sense311/v1
+sensor: bin
+owner: o
+rules:
+  - {id: r, title: "t {asset.id}", when: avg(fill) over 14d > 80%, tests: []}
+"""
+    bundle, _ = load({"a.yaml": text})
+    engine = Engine(bundle, [Subject("B", "bin")])
+    for second in range(2000):
+        engine.feed("B", 1000 * second, {"fill_pct": float(second % 100)})
+    [(_, state)] = engine.take_dirty()
+    assert len(state) < 2 * RING_BYTES_MAX
+    late = 1000 * 1999 - 5500
+    assert engine.feed("B", late, {"fill_pct": 3.0})[0] is Verdict.JUDGED
+    assert engine.feed("B", 1000 * 1720, {"fill_pct": 2.0})[0] is Verdict.TOO_LATE
