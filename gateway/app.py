@@ -20,6 +20,7 @@ from gateway.counters import Counters
 from gateway.effects import Effects, HistoryReading, Settings, StoredRefusal
 from gateway.errors import StoreError, StoreFull
 from gateway.filing import Filer
+from gateway.following import Follower
 from gateway.open311 import Open311Client
 from gateway.plans import Plans
 from gateway.reload import Reloader
@@ -71,7 +72,14 @@ class Gateway:
         self._client = client_of(plans)
         self._new_rows = threading.Event()
         self._filer = Filer(
-            self._store, self._client, plans.profile, SystemClock().now_ms, self._new_rows
+            self._store,
+            self._client,
+            plans.profile,
+            SystemClock().now_ms,
+            self._new_rows,
+            Follower(
+                self._store, self._client, 1000 * plans.profile.follow_s, SystemClock().now_ms
+            ).step,
         )
         self._history = None
         if plans.history is not None:

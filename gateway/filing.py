@@ -114,6 +114,7 @@ class Filer:
     """The one sender to one desk. `run` in a thread of its own; `wake` it when rows are new.
 
     `now_ms` is real time and should not run backwards; a row whose time is far ahead waits.
+    `beside` is done when no row is due, and says how much it did.
     """
 
     def __init__(
@@ -123,12 +124,14 @@ class Filer:
         profile: Profile,
         now_ms: Callable[[], int],
         wake: threading.Event | None = None,
+        beside: Callable[[], int] = lambda: 0,
     ) -> None:
         self._ledger = ledger
         self._client = client
         self._profile = profile
         self._now_ms = now_ms
         self._wake = wake or threading.Event()
+        self._beside = beside
         self._stopping = threading.Event()
         self._health = Health()
 
@@ -140,7 +143,7 @@ class Filer:
         """Files until `stop`. Whatever breaks a pass, the next one starts from what is durable."""
         while not self._stopping.is_set():
             try:
-                pause_s = 0.0 if self.step() else IDLE_S
+                pause_s = 0.0 if self.step() or self._beside() else IDLE_S
             except Exception:  # noqa: BLE001 -- told below
                 # A broken pass leaves at worst a row in SENDING, which is then looked up, so
                 # going on is safe whatever broke; ending the thread would lose faults in silence.

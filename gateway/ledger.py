@@ -16,7 +16,7 @@ from gateway.effects import StoredReading
 from gateway.errors import StoreBroken
 from gateway.outbox import Policy, Retry, advance, legal
 from gateway.requests import rfc3339
-from gateway.store import ROW_COLUMNS, columns_of, row_of
+from gateway.stored_rows import ROW_COLUMNS, columns_of, row_of
 
 BUSY_TIMEOUT_S = 10.0
 PAGE_ROWS = 5_000
@@ -63,14 +63,21 @@ def requests_of(database: Path) -> list[dict[str, Any]]:
         return _rows(
             db,
             "SELECT reference, incident_id AS incident, service, state, request_id, token, "
-            "attempts, created_ms, reason FROM outbox ORDER BY incident_id",
+            "attempts, created_ms, reason, status AS city_status, notes AS city_notes, "
+            "updated AS city_updated FROM outbox LEFT JOIN followed USING (reference) "
+            "ORDER BY incident_id",
         )
 
 
 def request_story(database: Path, reference: str) -> dict[str, Any] | None:
     """One request: what is asked, and each step of its delivery; None if there is none."""
     with _reading(database) as db:
-        found = _rows(db, "SELECT * FROM outbox WHERE reference = ?", (reference,))
+        found = _rows(
+            db,
+            "SELECT outbox.*, status AS city_status, notes AS city_notes, updated AS city_updated "
+            "FROM outbox LEFT JOIN followed USING (reference) WHERE reference = ?",
+            (reference,),
+        )
         steps = _rows(db, "SELECT * FROM deliveries WHERE reference = ? ORDER BY id", (reference,))
     if not found:
         return None

@@ -184,6 +184,15 @@ class Open311Client:
         mine = (record for record in records if id_of(record) in (None, request_id))
         return next(mine, CannotTell(Cause.NO_ID, f"the city shows no request {request_id}"))
 
+    def shown(self, request_ids: Sequence[str]) -> dict[str, Record] | CannotTell:
+        """Those of the requests that the city shows, asked for with one call."""
+        wanted = {"service_request_id": ",".join(request_ids)}
+        records = self.page(wanted | dict(self._profile.listing.parameters))
+        if isinstance(records, CannotTell):
+            return records
+        by_id = {request_id: record for record in records if (request_id := id_of(record))}
+        return {request_id: by_id[request_id] for request_id in request_ids if request_id in by_id}
+
     def services(self) -> list[Record] | CannotTell:
         """The city's services as records of service_code, service_name and so on."""
         return self._list("services")

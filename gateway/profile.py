@@ -196,6 +196,8 @@ class Profile(_Strict):
     link_radius_m: Radius = 15.0
     """An open request of somebody else so near is about the same fault, and is not repeated; 0 for
     services that are about no one spot."""
+    follow_s: Seconds = 3_600
+    """An open request is asked for again after so long; 0: never."""
     link_days: int = Field(default=30, ge=1, le=89)
     """How old such a request may be."""
     definitions: bool = True

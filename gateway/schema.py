@@ -49,4 +49,10 @@ MIGRATIONS: Sequence[str] = (
         incident_id INTEGER PRIMARY KEY REFERENCES incidents (id), service TEXT NOT NULL,
         request TEXT NOT NULL, created_ms INTEGER NOT NULL);
     """,
+    """
+    CREATE TABLE followed (
+        reference TEXT PRIMARY KEY REFERENCES outbox (reference), status TEXT NOT NULL,
+        notes TEXT NOT NULL, updated TEXT NOT NULL, since_ms INTEGER NOT NULL,
+        next_ms INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )

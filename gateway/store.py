@@ -15,20 +15,19 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from gateway import devices
 from gateway.effects import Effects, HistoryReading, Saved
 from gateway.errors import StoreBroken, StoreFull
-from gateway.incidents import ENDED_MAX, Incident
-from gateway.outbox import AHEAD_MS_MAX, Row, RowChangedError, ServiceRequest, State
+from gateway.following import Followed
+from gateway.incidents import ENDED_MAX
+from gateway.outbox import AHEAD_MS_MAX, Row, RowChangedError
 from gateway.schema import MIGRATIONS
+from gateway.stored_rows import ROW_COLUMNS, columns_of, incident_of, incident_row, row_of
 
 BALLAST_BYTES = 64 * 1024 * 1024  # given up when the disk is full, so that recovery has room
 REFUSALS_MAX = 100_000
@@ -37,10 +36,6 @@ PRUNE_ROWS = 5_000  # per call: the writer is never away for long
 BUSY_TIMEOUT_S = 10.0
 WAL_BYTES_MAX = 64 * 1024 * 1024
 
-ROW_COLUMNS = (
-    "reference, incident_id, service, request, created_ms, state, attempts, next_ms, "
-    "first_sent_ms, last_sent_ms, absent_reads, last_absent_ms, looks, request_id, token, reason"
-)
 _MOVING = ("ready", "sending", "uncertain", "tokened")
 
 
@@ -112,7 +107,7 @@ class Store:
                     "started_ms = excluded.started_ms, fired_ms = excluded.fired_ms, "
                     "due_ms = excluded.due_ms, vals = excluded.vals, parent = excluded.parent, "
                     "cleared_ms = excluded.cleared_ms, why = excluded.why",
-                    map(_incident_row, effects.incidents.values()),
+                    map(incident_row, effects.incidents.values()),
                 )
             if effects.outbox:
                 db.executemany(
@@ -163,7 +158,7 @@ class Store:
                 devices=[row[0] for row in db.execute("SELECT state FROM devices")],
                 states=list(db.execute("SELECT subject, state FROM states")),
                 places=[row[0] for row in db.execute("SELECT state FROM places")],
-                incidents=[_incident(row) for row in incidents],
+                incidents=[incident_of(row) for row in incidents],
                 episodes={
                     (rule, subject): episode
                     for rule, subject, episode in db.execute(
@@ -204,6 +199,33 @@ class Store:
         with self._reading() as db:
             rows = db.execute(f"SELECT {ROW_COLUMNS} FROM outbox WHERE {where}", values)
             return [row_of(row) for row in rows]
+
+    def follow_due(self, now_ms: int, limit: int) -> list[Followed]:
+        """Filed requests whose number is known, those first that were never looked at."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT reference, request_id, coalesce(status, ''), coalesce(notes, ''), "
+                "coalesce(updated, ''), coalesce(since_ms, 0), coalesce(f.next_ms, 0) "
+                "FROM outbox LEFT JOIN followed f USING (reference) WHERE state = 'filed' "
+                "AND request_id IS NOT NULL AND coalesce(f.next_ms, 0) <= ? "
+                "ORDER BY coalesce(f.next_ms, 0), incident_id LIMIT ?",
+                (now_ms, limit),
+            )
+            return [Followed(*row) for row in rows]
+
+    def follow_save(
+        self, rows: Sequence[Followed], changed: Sequence[Followed], at_ms: int
+    ) -> None:
+        """What the city showed, and a line in the log for each that changed."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO followed VALUES (?,?,?,?,?,?)",
+                [(r.reference, r.status, r.notes, r.updated, r.since_ms, r.next_ms) for r in rows],
+            )
+            db.executemany(
+                "INSERT INTO deliveries VALUES (NULL,?,?,'filed',?,'filed',?)",
+                [(r.reference, at_ms, f"city:{r.status}", r.notes) for r in changed],
+            )
 
     # -- history ------------------------------------------------------------------------------
 
@@ -367,27 +389,6 @@ def _migrate(db: sqlite3.Connection) -> None:
             if db.in_transaction:
                 db.execute("ROLLBACK")
     db.execute("INSERT OR IGNORE INTO meta VALUES ('installation', ?)", (secrets.token_hex(16),))
-
-
-def _incident_row(incident: Incident) -> tuple[Any, ...]:
-    row = msgspec.structs.astuple(incident)
-    return (*row[:8], json.dumps(row[8]), *row[9:])
-
-
-def _incident(row: tuple[Any, ...]) -> Incident:
-    return msgspec.convert((*row[:8], json.loads(row[8]), *row[9:]), Incident)
-
-
-def columns_of(row: Row) -> tuple[Any, ...]:
-    fields = asdict(row) | {"request": json.dumps(row.request.to_dict())}
-    return tuple(fields[name.strip()] for name in ROW_COLUMNS.split(","))
-
-
-def row_of(columns: tuple[Any, ...]) -> Row:
-    fields = dict(zip((name.strip() for name in ROW_COLUMNS.split(",")), columns, strict=True))
-    fields["request"] = ServiceRequest.from_dict(json.loads(fields["request"]))
-    fields["state"] = State(fields["state"])
-    return Row(**fields)
 
 
 def _numbers(body: bytes) -> dict[str, float | bool]:

@@ -14,7 +14,9 @@ incidents = typer.Typer(help="Fault episodes and what became of them.", no_args_
 requests = typer.Typer(help="Requests to the city and how they stand.", no_args_is_help=True)
 
 _INCIDENT_COLUMNS = ("id", "rule", "subject", "episode", "state", "fired_at", "cleared_at", "why")
-_REQUEST_COLUMNS = ("reference", "incident", "service", "state", "request_id", "attempts", "reason")
+_REQUEST_COLUMNS = (
+    "reference", "incident", "service", "state", "request_id", "city_status", "attempts", "reason",
+)  # fmt: skip
 
 
 @incidents.command("ls")

@@ -1,0 +1,110 @@
+"""Following: what became of each filed request at the city.
+
+There is no push in GeoReport v2, so every open request is asked for again, many with one call: each
+after its pause, a closed one daily for a month, since cities reopen. A request that the city does
+not show stays as it was last seen. Files nothing and changes no delivery; a desk that does not
+answer is left alone for a while.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gateway.georeport_read import Record
+from gateway.outbox import CannotTell
+
+AT_ONCE = 50
+"""Ids in one call: an address of some two thousand characters."""
+DAY_MS = 86_400_000
+CLOSED_DAYS = 30
+NEVER_MS = 1 << 62
+TROUBLE_MS = 60_000
+TEXT_CHARS_MAX = 1_000  # of the city's notes
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A filed request as the city showed it last; "" where it has not shown it yet. `since_ms`: of
+    this status; `next_ms`: asked for again then.
+    """
+
+    reference: str
+    request_id: str
+    status: str = ""
+    notes: str = ""
+    updated: str = ""
+    since_ms: int = 0
+    next_ms: int = 0
+
+
+class Book(Protocol):
+    """Where they are kept; each call is one durable transaction."""
+
+    def follow_due(self, now_ms: int, limit: int) -> list[Followed]: ...
+
+    def follow_save(
+        self, rows: Sequence[Followed], changed: Sequence[Followed], at_ms: int
+    ) -> None:
+        """`changed`: those of the rows whose status is another one, for the log."""
+
+
+class City(Protocol):
+    def shown(self, request_ids: Sequence[str]) -> Mapping[str, Record] | CannotTell: ...
+
+
+def seen(before: Followed, record: Record | None, now_ms: int, pause_ms: int) -> Followed:
+    """After a look: the record that the city shows of it, if any."""
+    status = _text(record, "status").lower() or before.status
+    after = before
+    if record is not None:
+        after = replace(
+            before,
+            status=status,
+            notes=_text(record, "status_notes") or before.notes,
+            updated=_text(record, "updated_datetime") or before.updated,
+            since_ms=now_ms if status != before.status else before.since_ms,
+        )
+    return replace(after, next_ms=now_ms + _pause_ms(after, now_ms, pause_ms))
+
+
+def _pause_ms(row: Followed, now_ms: int, pause_ms: int) -> int:
+    if row.status != "closed":
+        return pause_ms
+    return DAY_MS if now_ms - row.since_ms < CLOSED_DAYS * DAY_MS else NEVER_MS - now_ms
+
+
+def _text(record: Record | None, name: str) -> str:
+    value = record.get(name) if record is not None else None
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    return "".join(char for char in text if char.isprintable())[:TEXT_CHARS_MAX]
+
+
+class Follower:
+    """Looks at what is due, one call a step. `pause_ms` 0: nothing is followed."""
+
+    def __init__(self, book: Book, city: City, pause_ms: int, now_ms: Callable[[], int]) -> None:
+        self._book = book
+        self._city = city
+        self._pause_ms = pause_ms
+        self._now_ms = now_ms
+        self._not_before_ms = 0
+
+    def step(self) -> int:
+        """How many requests were looked at."""
+        now_ms = self._now_ms()
+        if not self._pause_ms or now_ms < self._not_before_ms:
+            return 0
+        due = self._book.follow_due(now_ms, AT_ONCE)
+        if not due:
+            self._not_before_ms = now_ms + min(TROUBLE_MS, self._pause_ms) // 10
+            return 0
+        shown = self._city.shown([row.request_id for row in due])
+        if isinstance(shown, CannotTell):
+            asked_ms = int(1000 * (shown.retry_after_s or 0))
+            self._not_before_ms = now_ms + max(TROUBLE_MS, asked_ms)
+            return 0
+        rows = [seen(row, shown.get(row.request_id), now_ms, self._pause_ms) for row in due]
+        pairs = zip(due, rows, strict=True)
+        changed = [after for before, after in pairs if after.status != before.status]
+        self._book.follow_save(rows, changed, now_ms)
+        return len(rows)
