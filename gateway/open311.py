@@ -9,7 +9,7 @@ are not followed. One thread at a time; nothing is sent again from here.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 from urllib.parse import quote, quote_plus
 
@@ -56,6 +56,7 @@ PAGE_ROWS_SURE = 20
 """The smallest page size known of any desk: fewer rows than this are not a cut-off page."""
 WINDOW_MS = 89 * 86_400_000
 """The standard allows 90 days in one query; a day less leaves room for rounding."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _AMBIGUOUS_4XX = frozenset({408, 409, 425})
 """Time ran out, something like it exists, too early: these do not say that nothing was stored."""
 
@@ -157,9 +158,9 @@ class Open311Client:
         return self._residents.match(row, policy.link_radius_m, self._profile.link_days, now_ms)
 
     def listed(self, service: str, since_ms: int, until_ms: int) -> list[Record] | CannotTell:
-        """What the city lists of a service, as far as it could be read."""
+        """The open requests that the city lists of a service, as far as they could be read."""
         code, found = self._profile.services[service].code, list[Record]()
-        for page in self._pages(code, since_ms, until_ms):
+        for page in self._pages(code, since_ms, until_ms, {"status": "open"}):
             if isinstance(page, CannotTell):
                 return found or page
             found += page
@@ -234,11 +235,11 @@ class Open311Client:
         return Unknown(cause, f"HTTP {answer.status}: {said}")
 
     def _pages(
-        self, code: str | None, start_ms: int, end_ms: int
+        self, code: str | None, start_ms: int, end_ms: int, more: Mapping[str, str] = NOTHING
     ) -> Iterator[list[Record] | CannotTell]:
         """The pages of a listing; ends with CannotTell unless all of it was read."""
         listing = self._profile.listing
-        query = self._query(code, start_ms, end_ms)
+        query = self._query(code, start_ms, end_ms) | dict(more)
         if listing.page_parameter is None:
             page = self.page(query)
             yield page

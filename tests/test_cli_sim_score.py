@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 
+pytestmark = pytest.mark.slow
+
 SCENARIO = """\
 scenario: 1
 name: three-lamps

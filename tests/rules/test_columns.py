@@ -21,6 +21,8 @@ from rules.sky import Skies, Sky
 from rules.syntax import Refused
 from rules.track import NOWHERE, Track
 
+pytestmark = pytest.mark.slow
+
 SKIES, ALMANACS, CLOCKS = Skies(), Almanacs(), LocalTimes()
 often = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -25,6 +25,8 @@ from simulators.plan import Plan, messages, plan_of
 from simulators.score import distance_m
 from simulators.wire import Message, parse_rfc3339, rfc3339
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SEEDS = (1, 7, 311)
 MINUTE_MS = 60_000

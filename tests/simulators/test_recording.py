@@ -16,6 +16,8 @@ from simulators.register import write_assets
 from simulators.truth import Label, LabelsError, read_labels, write_labels
 from simulators.wire import Message
 
+pytestmark = pytest.mark.slow
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8")),

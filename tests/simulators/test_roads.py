@@ -28,6 +28,8 @@ from simulators.vibration import (
     roughness,
 )
 
+pytestmark = pytest.mark.slow
+
 HOUR_MS = 3_600_000
 GATE_MPS = 15 / 3.6
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from simulators.catalogue import CATALOGUE, Strikes
 from simulators.city import City
 from simulators.device import speak
@@ -19,6 +21,8 @@ from simulators.plan import Plan, messages
 from simulators.recording import write_recording
 from simulators.timeline import in_order
 from simulators.wire import Said
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CHAOS = {

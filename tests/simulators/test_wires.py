@@ -17,6 +17,8 @@ from simulators.wires import translated, wire_of
 from simulators.wires.uplink_frame import frames_of
 from simulators.wires.vendor import em400_mud, ldds75
 
+pytestmark = pytest.mark.slow
+
 T_MS = 1_789_491_600_123
 FORMATS = ("tts", "chirpstack", "chirpstack3", "sparkplug", "ngsi", "ngsi2", "senml", "vendor")
 BIN = {"distance_mm": 812, "temperature_c": -3.4, "battery_v": 3.55}
