@@ -143,7 +143,7 @@ class Filer:
         """Files until `stop`. Whatever breaks a pass, the next one starts from what is durable."""
         while not self._stopping.is_set():
             try:
-                pause_s = 0.0 if self.step() or self._beside() else IDLE_S
+                pause_s = 0.0 if self.step() or self._aside() else IDLE_S
             except Exception:  # noqa: BLE001 -- told below
                 # A broken pass leaves at worst a row in SENDING, which is then looked up, so
                 # going on is safe whatever broke; ending the thread would lose faults in silence.
@@ -168,6 +168,10 @@ class Filer:
         fresh = [row for row in rows if row.state is State.READY and not in_doubt(row)]
         moved += moved_by_looks + self._send_all(sure + fresh)
         return moved + self._poll_all([row for row in rows if row.state is State.TOKENED])
+
+    def _aside(self) -> int:
+        """What is done beside, while the desk has not asked to be left alone."""
+        return 0 if self._halted() else self._beside()
 
     def _paused(self, now_ms: int) -> bool:
         # A pause further off than any pause lasts comes from a clock that was set back.

@@ -7,6 +7,7 @@ does, follows no redirect, takes no proxy from the environment, sends nothing tw
 
 import asyncio
 import ipaddress
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from gateway.outbox import Cause
+
+# They log addresses and headers, and where a desk wants it so the key stands in one of these.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 MINUTE_S = 60.0
 IDLE_S_MAX = 2.0

@@ -1,5 +1,6 @@
 """Filed requests are asked for again: what the city did with them is known."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 from delivery import KEY, a_row, running_desk
 
 from gateway.effects import Effects
-from gateway.filing import Filer
+from gateway.filing import Filer, Health
 from gateway.following import AT_ONCE, CLOSED_DAYS, DAY_MS, TROUBLE_MS, Followed, Follower, seen
 from gateway.incidents import Incident, State
 from gateway.ledger import request_story, requests_of
@@ -100,6 +101,28 @@ def test_with_no_pause_nothing_is_followed():
     city = City()
     assert Follower(Book(3), city, 0, lambda: T0_MS).step() == 0
     assert city.asked == []
+
+
+class Asked:
+    """A desk that asks for a pause; nothing waits there otherwise."""
+
+    def outbox_due(self, now_ms, limit):
+        return []
+
+
+@pytest.mark.parametrize(("paused_ms", "times"), [(0, 1), (T0_MS + 60_000, 0)])
+def test_a_desk_that_asked_for_a_pause_is_not_asked_beside_either(paused_ms, times):
+    """The filer's pause holds for all that is done in its thread."""
+    done = []
+    profile = read_profile("desk")
+    filer = Filer(
+        Asked(), None, profile, lambda: T0_MS, beside=lambda: done.append(1) or filer.stop()
+    )
+    filer._health = Health(paused_until_ms=paused_ms)
+    if paused_ms:
+        threading.Timer(0.2, filer.stop).start()
+    filer.run()
+    assert len(done) == times
 
 
 @pytest.mark.slow

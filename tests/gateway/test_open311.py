@@ -651,6 +651,17 @@ def test_the_key_goes_where_the_desk_looks_for_it_and_nowhere_else(says, post, r
     assert found == [[post], [read] if read else []]
 
 
+@pytest.mark.parametrize("place", ["form", "query", "bearer"])
+def test_the_key_is_in_no_log_wherever_it_goes(place, caplog):
+    """Not even in the lines of the library that knows the address."""
+    profile = a_profile(key=place, key_on_reads=True)
+    caplog.set_level(logging.DEBUG)
+    with scripted(http('[{"service_request_id":"1"}]'), profile=profile) as (_, client):
+        client.post(a_row())
+        client.request("1")
+    assert KEY not in caplog.text
+
+
 def test_an_endpoint_of_several_cities_hears_the_jurisdiction_with_every_call():
     """Reads too."""
     profile = a_profile(jurisdiction_id="city.example.org")
