@@ -15,13 +15,12 @@ from typing import Any
 
 from gateway.broker import BrokerSettings, Delivery, Session
 from gateway.clock import Clock, SystemClock
-from gateway.core import REFUSED_BYTES_KEPT, Core
+from gateway.core import Core
 from gateway.counters import Counters
-from gateway.effects import Effects, HistoryReading, Settings, StoredRefusal
+from gateway.desks import desks_of
+from gateway.effects import REFUSED_BYTES_KEPT, Effects, HistoryReading, Settings, StoredRefusal
 from gateway.errors import StoreError, StoreFull
-from gateway.filing import Filer
-from gateway.following import Follower
-from gateway.open311 import Open311Client
+from gateway.exhibit import evidence_of
 from gateway.plans import Plans
 from gateway.reload import Reloader
 from gateway.replies import Replies
@@ -31,11 +30,15 @@ from gateway.store import PRUNE_ROWS, Store
 
 TAKE_S = 0.2  # how long an idle turn waits for a message
 STATUS_EVERY_S = 1.0
+ORDERS_EVERY_S = 0.5
+ORDERS_MAX = 500  # at once: readings are not kept waiting
 PRUNE_EVERY_S = 60.0
 FULL_RETRY_S = 2.0
 FRESH_MS = 60_000  # a reading this young came without a backlog before it
 STOP_S = 10.0
 
+REAL = SystemClock()
+"""The city's time, whatever time it is for the rules."""
 log = logging.getLogger(__name__)
 
 
@@ -69,29 +72,29 @@ class Gateway:
         self._core = self._build_core(plans)
         self._replies = Replies(device_acks=plans.config.ingest.device_acks)
         self._session = Session(_broker_settings(plans), known=len(self._core.devices) > 0)
-        self._client = client_of(plans)
-        self._new_rows = threading.Event()
-        self._filer = Filer(
-            self._store,
-            self._client,
-            plans.profile,
-            SystemClock().now_ms,
-            self._new_rows,
-            Follower(
-                self._store, self._client, 1000 * plans.profile.follow_s, SystemClock().now_ms
-            ).step,
-        )
+        self._desks = desks_of(plans, self._store, REAL.now_ms)
         self._history = None
         if plans.history is not None:
             from gateway.history import HistoryWriter  # only where it is wanted: see `plans`
 
             self._history = HistoryWriter(_PatientStore(self._store), plans.history)
+        self._evidence = None
+        if plans.config.evidence is not None:
+            from gateway.evidence_http import EvidenceServer  # likewise
+
+            self._evidence = EvidenceServer(
+                lambda reference: evidence_of(self._plans, reference=reference),
+                plans.config.evidence.port,
+                plans.profile.timezone,
+            )
         self._threads: list[threading.Thread] = []
         self.counters = Counters()
         self._trouble = ""
         self._failure: StoreError | None = None
         self._quiet_since = time.monotonic()
         self._next_status = 0.0
+        self._next_orders = 0.0
+        self._held_back: tuple[dict[str, int], str] = ({}, "")
         self._next_prune = time.monotonic() + PRUNE_EVERY_S
 
     def stop(self) -> None:
@@ -125,6 +128,7 @@ class Gateway:
                 self._let_time_pass()
             self._speak()
             self._take_up_rules()
+            self._obey()
             self._keep_house()
         except StoreFull as error:
             self._wait_for_room(error)
@@ -176,10 +180,22 @@ class Gateway:
 
     def _after(self, effects: Effects) -> None:
         """What may happen once the effects are on disk."""
-        if effects.outbox:
-            self._new_rows.set()
+        for desk in self._desks if effects.outbox else ():
+            desk.new_rows.set()
         self._replies.note(effects)
         self._speak()
+
+    def _obey(self) -> None:
+        """What was ordered from beside, and what the city said of its requests."""
+        if time.monotonic() < self._next_orders:
+            return
+        self._next_orders = time.monotonic() + ORDERS_EVERY_S
+        given = self._store.orders_waiting(ORDERS_MAX)
+        if given:
+            effects = self._core.obey(given, self._clock.now_ms())
+            self._store.commit(effects)
+            self._after(effects)
+            self._next_orders = 0.0
 
     def _speak(self) -> None:
         for reply in self._replies.due(self._clock.now_ms()):
@@ -231,6 +247,7 @@ class Gateway:
         now = time.monotonic()
         if now >= self._next_status:
             self._next_status = now + STATUS_EVERY_S
+            self._held_back = self._store.waiting(), self._store.stopped()
             self._write_status()
         if now >= self._next_prune:
             more = self._prune() == PRUNE_ROWS  # then the next part at once, lest the file grows
@@ -251,14 +268,22 @@ class Gateway:
         state = "red" if problem else "green"
         if not problem and self._reloader.outcome.refused:
             state, problem = "amber", self._reloader.outcome.problem
-        desk = self._filer.health
+        waiting, stopped = self._held_back
+        if not problem and stopped:
+            state, problem = "amber", f"nothing is filed: stopped {stopped}"
+        if not problem and waiting and state == "green":
+            told = ", ".join(f"{count} in {name}" for name, count in sorted(waiting.items()))
+            state, problem = "amber", f"requests wait for a person: {told}"
         return {
             "state": state,
             "at_ms": self._clock.now_ms(),
             "problem": problem,
             "broker": "connected" if self._session.is_ready else self._session.problem,
             "sessions_lost": self._session.sessions_lost,
-            "desk": "down: " + desk.reason if desk.down else "up",
+            "desk": self._desks[0].health.told,
+            "emergency_desk": self._desks[1].health.told if self._desks[1:] else "none",
+            "stopped": stopped,
+            "waiting": waiting,
             "messages": self.counters.messages,
             "readings": self.counters.readings,
             "duplicates": self.counters.duplicates,
@@ -290,6 +315,9 @@ class Gateway:
             allow_simulated=ingest.allow_simulated,
             max_skew_ms=int(ingest.max_skew_s * 1000),
             max_age_ms=int(ingest.max_age_h * 3_600_000),
+            emergency=plans.emergency is not None,
+            reopens=plans.profile.reopen and plans.profile.updates,
+            evidence_url=plans.evidence_url(),
         )
         saved = self._store.load()
         core = Core(plans.city, plans.bundle, settings, saved)
@@ -306,9 +334,9 @@ class Gateway:
         return int(ingest.follow_from.timestamp() * 1000) if ingest.follow_from else 0
 
     def _start_threads(self) -> None:
-        runs = [("filer", self._filer.run)]
-        if self._history is not None:
-            runs.append(("history", self._history.run))
+        runs = [(desk.name, desk.run) for desk in self._desks]
+        beside = (("history", self._history), ("evidence", self._evidence))
+        runs += [(name, part.run) for name, part in beside if part is not None]
         for name, run in runs:
             thread = threading.Thread(target=self._attend, args=(run,), name=name, daemon=True)
             thread.start()
@@ -324,14 +352,17 @@ class Gateway:
 
     def _shut_down(self) -> None:
         self._session.stop()
-        self._filer.stop()
-        if self._history is not None:
-            self._history.stop()
+        for desk in self._desks:
+            desk.stop()
+        for part in (self._history, self._evidence):
+            if part is not None:
+                part.stop()
         for thread in self._threads:
             thread.join(STOP_S)
         self._trouble = "stopped"
         self._write_status()
-        self._client.close()
+        for desk in self._desks:
+            desk.close()
         self._store.close()
 
 
@@ -349,14 +380,6 @@ def _broker_settings(plans: Plans) -> BrokerSettings:
         password.get_secret_value() if password is not None else None,
         plans.config.broker.client_id,
         plans.config.broker.ca_file,
-    )
-
-
-def client_of(plans: Plans) -> Open311Client:
-    """The city's desk, as the configuration and the profile have it."""
-    key = plans.secrets.api_key
-    return Open311Client(
-        plans.config.city.endpoint, key.get_secret_value() if key else "", plans.profile
     )
 
 

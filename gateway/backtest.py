@@ -16,11 +16,11 @@ from typing import Any
 from gateway.assets import City
 from gateway.clock import TICK_MS
 from gateway.core import Core
+from gateway.delivery import Row
 from gateway.devices import Verdict
 from gateway.effects import Effects, Entry, Saved, Settings, StoredReading
-from gateway.incidents import Incident, State, wait_ms
+from gateway.incident import Incident, State, wait_ms
 from gateway.inquiry import Received
-from gateway.outbox import Row
 from gateway.requests import duration, rfc3339
 from rules.instance import Phase
 from rules.rule import Bundle, Rule

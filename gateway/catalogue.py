@@ -19,7 +19,7 @@ from gateway.definition import (
     offers_of,
     unknown_service,
 )
-from gateway.outbox import CannotTell, Cause
+from gateway.delivery import CannotTell, Cause
 
 FRESH_S = 3_600.0
 """A changed definition is noticed within an hour, or at the first refusal."""

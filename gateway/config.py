@@ -5,35 +5,31 @@ from the folder of the file. Secrets are never written here: the file names the 
 them, and those must be readable by their owner only.
 """
 
-import json
 import re
-import stat
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
-    SecretStr,
     ValidationError,
     field_validator,
 )
 
 from gateway.errors import ConfigError
+from gateway.secret_files import Secrets, broker_address, read_secrets
 from rules.finding import Finding
 
 CONFIG_BYTES_MAX = 1024 * 1024
-SECRET_BYTES_MAX = 64 * 1024 * 1024  # a broker's credentials of 100,000 devices
 
 
+Budget = Annotated[int, Field(ge=1, le=1_000_000)]
 File = Annotated[Path, Field(strict=False)]
 """A path, read from the folder of the configuration."""
 
@@ -60,20 +56,8 @@ class BrokerSection(_Section):
         return url if url is None else broker_address(url)
 
 
-def broker_address(url: str) -> str:
-    """The URL, if it is one of a broker. ValueError: it is not."""
-    try:
-        parts = urlsplit(url)
-        bad = not parts.hostname or parts.port == 0 or not parts.hostname.encode("idna")
-    except ValueError:  # a port beyond 65535, a name that no host can have
-        bad = True
-    if bad or not re.fullmatch(r"mqtts?://[^/@\s?#]+/?", url):
-        raise ValueError("mqtt://host:port or mqtts://host:port; no user or password in it")
-    return url
-
-
 class CitySection(_Section):
-    """The 311 system. `profile`: a built-in name or a TOML file."""
+    """The 311 system, or the one for what is urgent. `profile`: a built-in name or a TOML file."""
 
     profile: str = "desk"
     endpoint: str
@@ -133,6 +117,26 @@ class HistorySection(_Section):
     token_file: File
 
 
+class FilingSection(_Section):
+    """`mode`: "live"; "approve", where a person lets each request pass; "dry-run". The budgets are
+    of one service in one zone, `all_per_hour` of everything: what is over them waits for a person.
+    """
+
+    mode: Literal["live", "approve", "dry-run"] = "live"
+    per_hour: Budget | None = None
+    per_day: Budget | None = None
+    all_per_hour: Budget | None = None
+
+
+class EvidenceSection(_Section):
+    """The evidence behind each request over HTTP, at this machine's `port`; `public_url` is where
+    the city finds it, behind a server that you put before it.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8313
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] | None = None
+
+
 class Config(_Section):
     """The whole file, and where each key of it stands."""
 
@@ -143,23 +147,15 @@ class Config(_Section):
     ingest: IngestSection = IngestSection()
     store: StoreSection = StoreSection()
     history: HistorySection | None = None
+    filing: FilingSection = FilingSection()
+    emergency: CitySection | None = None
+    evidence: EvidenceSection | None = None
     _origin: tuple[str, str] = PrivateAttr(("", ""))
 
     def finding(self, keys: list[str], code: str, message: str, help_: str = "") -> Finding:
         """A fault of the value at `keys`, found by the room that uses it."""
         file, text = self._origin
         return Finding(file, *place(text, keys), code, message, help_)
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What the named files hold. Not printable."""
-
-    broker_url: str
-    broker_user: str | None
-    broker_password: SecretStr | None
-    api_key: SecretStr | None
-    history_token: SecretStr | None
 
 
 def read_config(path: Path) -> tuple[Config, Secrets]:
@@ -178,7 +174,7 @@ def read_config(path: Path) -> tuple[Config, Secrets]:
         raise ConfigError(list(_findings(str(path), text, error))) from None
     config._origin = (str(path), text)  # noqa: SLF001 -- it is still being made
     config = _rooted(config, path.parent)
-    secrets, findings = _read_secrets(config)
+    secrets, findings = read_secrets(config)
     findings = [*_missing_files(config), *findings]
     if findings:
         raise ConfigError(findings)
@@ -276,10 +272,11 @@ def _rooted(config: Config, folder: Path) -> Config:
         return value
 
     rooted: Config = root(config)
-    profile = folder / rooted.city.profile
-    if profile.suffix == ".toml":
-        city = rooted.city.model_copy(update={"profile": str(profile)})
-        rooted = rooted.model_copy(update={"city": city})
+    for name in ("city", "emergency"):
+        desk = getattr(rooted, name)
+        if desk is not None and desk.profile.endswith(".toml"):
+            moved = desk.model_copy(update={"profile": str(folder / desk.profile)})
+            rooted = rooted.model_copy(update={name: moved})
     return rooted
 
 
@@ -298,79 +295,3 @@ def _missing_files(config: Config) -> Iterator[Finding]:
     if folder.exists() and not folder.is_dir():
         help_ = "name a folder; the gateway makes it"
         yield config.finding(["store", "folder"], "E410", f"{folder} is not a folder", help_)
-
-
-class _Login(NamedTuple):
-    """What a credentials file holds."""
-
-    url: str
-    user: str
-    password: str
-
-
-def _read_secrets(config: Config) -> tuple[Secrets, list[Finding]]:
-    findings: list[Finding] = []
-
-    def secret(keys: list[str], path: Path | None) -> SecretStr | None:
-        try:
-            return None if path is None else SecretStr(_secret(path))
-        except ValueError as error:
-            help_ = "a file of its own that only its owner may read, holding nothing else"
-            findings.append(config.finding(keys, "E405", f"{path}: {error}", help_))
-            return None
-
-    broker = config.broker
-    password = secret(["broker", "password_file"], broker.password_file)
-    login = None
-    given = secret(["broker", "credentials"], broker.credentials)
-    if given is not None:
-        login = _login(given)
-        if login is None:
-            message = "credentials is not a broker's credentials file"
-            help_ = "sense311 broker writes this file"
-            findings.append(config.finding(["broker", "credentials"], "E406", message, help_))
-    elif broker.credentials is None and broker.url is None:
-        help_ = 'url = "mqtt://127.0.0.1:1883", or credentials = "broker/credentials.json"'
-        findings.append(config.finding(["broker"], "E403", "no broker named", help_))
-    if password is None and login is not None:
-        password = SecretStr(login.password)
-    token_file = config.history.token_file if config.history else None
-    secrets = Secrets(
-        broker.url or (login.url if login else ""),
-        broker.username or (login.user if login else None),
-        password,
-        secret(["city", "api_key_file"], config.city.api_key_file),
-        secret(["history", "token_file"], token_file),
-    )
-    return secrets, findings
-
-
-def _login(text: SecretStr) -> _Login | None:
-    try:
-        tree = json.loads(text.get_secret_value())
-        gateway = tree["gateway"]
-        return _Login(
-            broker_address(str(tree["url"])), str(gateway["user"]), str(gateway["password"])
-        )
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def _secret(path: Path) -> str:
-    """The content of a file that only its owner may read."""
-    try:
-        mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ValueError(f"others may read it; chmod 600 {path.name}")
-        with path.open("rb") as file:
-            data = file.read(SECRET_BYTES_MAX + 1)
-        text = data.decode("utf-8").strip()
-    except OSError as error:
-        raise ValueError(f"cannot read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    if len(data) > SECRET_BYTES_MAX:
-        raise ValueError("larger than 64 MiB")
-    if not text:
-        raise ValueError("it is empty")
-    return text

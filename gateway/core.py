@@ -7,27 +7,26 @@ built again from the store: nothing in memory is ahead of the disk for longer th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway import devices
 from gateway.assets import Asset, City, circuit_id
 from gateway.clock import QUORUM, Frontier, minute_from
+from gateway.delivery import CITY, EMERGENCY, Row
 from gateway.devices import Device, Times, Verdict
-from gateway.effects import (
-    Effects,
-    Entry,
-    Incoming,
-    Saved,
-    Settings,
-    StoredReading,
-    StoredRefusal,
-)
+from gateway.effects import Effects, Incoming, Saved, Settings, StoredReading
 from gateway.identity import identify
-from gateway.incidents import Book, Neighbourhood, State, Step, key_of
-from gateway.outbox import Row, reference_for
+from gateway.incident import Incident, State, Step, Why, key_of
+from gateway.incidents import Book
+from gateway.neighbourhood import Neighbourhood
+from gateway.obeying import Obedience
+from gateway.orders import Given
+from gateway.outbox import reference_for
 from gateway.places import Place
 from gateway.refusal import Reason, Refusal
-from gateway.requests import service_request
+from gateway.requests import news_of, reopened, reopening, service_request, spot_of
 from gateway.roadway import Roadway
+from gateway.silences import silenced
 from gateway.telemetry import Address, Decoder, Reading, numbers_of
 from gateway.values import heard
 from rules import engine
@@ -40,7 +39,6 @@ FOREVER_MS = 1 << 62
 STEPS_MAX = 1440
 """Minutes that the data may skip and be made up for one by one: a day in which circuits, judged at
 each, were not heard of."""
-REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
 
 
 class Core:
@@ -55,9 +53,16 @@ class Core:
         self.devices = devices.Register(saved.devices)
         self._roadway = Roadway(bundle.rules.values())
         self._engine = Engine(bundle, city.subjects())
+        self._silences = dict(saved.silences)
         self._book = Book(
             Neighbourhood(
-                self._rules.__getitem__, self._engine.phase, self._parent_of, self._engine.seen_ms
+                self._rules.__getitem__,
+                self._engine.phase,
+                self._parent_of,
+                self._engine.seen_ms,
+                self._engine.ask,
+                self._engine.resume,
+                self._silenced_until,
             )
         )
         start_ms = saved.tick_ms or settings.start_ms
@@ -123,6 +128,23 @@ class Core:
             self._tick(minute_ms, effects)
         return self._finish(effects)
 
+    def obey(self, given: Sequence[Given], now_ms: int) -> Effects:
+        """Carry out what a person, or the city, said; each order has its answer in the effects."""
+        effects = Effects()
+        self._now_ms = now_ms
+        obedience = Obedience(self._book, self._silences)
+        before = dict(self._silences)
+        for order in given:
+            answer, steps = obedience.carry_out(order, self._engine.tick_ms)
+            effects.answers.append(answer)
+            self._follow_up(steps, effects)
+        effects.silences |= {
+            number: silence
+            for number, silence in self._silences.items()
+            if before.get(number) is not silence
+        }
+        return self._finish(effects)
+
     def all_states(self) -> Effects:
         """Every state of the rules, to be saved under a new layout."""
         effects = Effects()
@@ -140,7 +162,7 @@ class Core:
             hint = "publish telemetry without the retain flag: a kept value has no age"
             refusal = Refusal(Reason.RETAINED, "retain", "retained telemetry is not fresh", hint)
             device = decoded.address.device
-            self._keep_refusal(incoming, device, refusal, now_ms, effects, incoming.payload)
+            effects.refuse(incoming, device, refusal, now_ms, incoming.payload)
             return
         for refusal, body in zip(decoded.refusals, decoded.refused, strict=True):
             self._refuse(incoming, decoded.address, refusal, now_ms, effects, body)
@@ -242,7 +264,7 @@ class Core:
     ) -> None:
         """Transitions of rules -> steps of incidents."""
         for transition in transitions:
-            effects.journal.append(self._entry(transition, reading))
+            effects.note_transition(transition, self._engine.tick_ms, reading)
             now_ms = max(transition.at_ms, self._engine.tick_ms)
             self._follow_up(self._book.apply(transition, now_ms), effects)
 
@@ -251,13 +273,21 @@ class Core:
         for step in steps:
             incident = step.incident
             effects.incidents[incident.id] = incident
-            effects.journal.append(self._step_entry(step))
+            effects.note_step(step, self._engine.tick_ms)
             place = self._roadway.places.get(incident.subject)
             if place is not None and place.fired != incident.is_open:
                 self._roadway.places.mark_fired(place.id, fired=incident.is_open)
-            if step.queue:
-                rows = effects.unfiled if incident.state is State.SHADOW else effects.outbox
-                rows.append(self._row(step))
+            if place is not None and step.why is Why.CITY_CLOSED:
+                self._roadway.places.forget_passes(place.id)
+            if step.queue and incident.state is State.SHADOW:
+                effects.unfiled.append(self._row(step))
+            elif step.queue:
+                row = self._row(step)
+                effects.outbox.append(row)
+                effects.news += reopening(row, step.at_ms)
+            effects.news += news_of(step)
+            if step.why is Why.MERGED:
+                effects.unasked[incident.id] = f"it is part of incident {incident.parent}"
 
     def _row(self, step: Step) -> Row:
         incident = step.incident
@@ -265,13 +295,21 @@ class Core:
         assert rule.file is not None
         subject = self._engine.subject(incident.subject)
         absorbed = self._engine.count_phase(subject.id, rule.absorbs)
-        return Row(
-            reference=reference_for(key_of(self._installation, incident)),
+        asked = service_request(incident, rule, subject, at_ms=step.at_ms, absorbed=absorbed)
+        reference = reference_for(key_of(self._installation, incident))
+        if self._settings.evidence_url:
+            asked = replace(asked, media_url=f"{self._settings.evidence_url}/{reference}.png")
+        urgent = rule.file.urgent
+        row = Row(
+            reference=reference,
             incident_id=incident.id,
             service=rule.file.service,
-            request=service_request(incident, rule, subject, at_ms=step.at_ms, absorbed=absorbed),
+            request=asked,
             created_ms=self._now_ms,
+            desk=EMERGENCY if urgent and self._settings.emergency else CITY,
+            urgent=urgent,
         )
+        return reopened(row, incident) if self._settings.reopens else row
 
     # -- records ------------------------------------------------------------------------------
 
@@ -285,19 +323,10 @@ class Core:
         effects: Effects,
     ) -> None:
         self._reading_id += 1
-        address = reading.address
+        address, about = reading.address, asset.id if asset is not None else None
+        whose = address.device, address.kind, address.zone, about
         effects.readings.append(
-            StoredReading(
-                self._reading_id,
-                address.device,
-                address.kind,
-                address.zone,
-                asset.id if asset is not None else None,
-                ts_ms,
-                now_ms,
-                verdict,
-                reading.body,
-            )
+            StoredReading(self._reading_id, *whose, ts_ms, now_ms, verdict, reading.body)
         )
 
     def _refuse(
@@ -315,30 +344,10 @@ class Core:
         name = address.device if address is not None else ""
         if address is not None and self._speaks_for_somebody(name, effects):
             devices.note_refused(self._device(address, effects), numbers_of(body))
-        self._keep_refusal(incoming, name, refusal, now_ms, effects, body)
+        effects.refuse(incoming, name, refusal, now_ms, body)
 
     def _speaks_for_somebody(self, name: str, effects: Effects) -> bool:
         return name in self._city.by_device or name in effects.devices or name in self.devices
-
-    def _keep_refusal(
-        self,
-        incoming: Incoming,
-        device: str,
-        refusal: Refusal,
-        now_ms: int,
-        effects: Effects,
-        body: bytes,
-    ) -> None:
-        effects.refusals.append(
-            StoredRefusal(
-                now_ms,
-                incoming.topic[:512],
-                device,
-                *refusal,
-                size=len(body),
-                payload=body[:REFUSED_BYTES_KEPT],
-            )
-        )
 
     def _device(self, address: Address, effects: Effects) -> Device:
         name = address.device
@@ -347,25 +356,6 @@ class Core:
             effects.devices[name] = known or Device(name, address.zone, address.kind)
         return effects.devices[name]
 
-    def _entry(self, transition: Transition, reading: int | None) -> Entry:
-        at_ms, subject, rule = transition.at_ms, transition.subject, transition.rule
-        turn = transition.before, transition.after, transition.cause
-        return Entry(at_ms, self._engine.tick_ms, subject, rule, None, *turn, reading)
-
-    def _step_entry(self, step: Step) -> Entry:
-        incident = step.incident
-        return Entry(
-            step.at_ms,
-            self._engine.tick_ms,
-            incident.subject,
-            incident.rule,
-            incident.id,
-            "",
-            incident.state,
-            step.why,
-            None,
-        )
-
     def _finish(self, effects: Effects) -> Effects:
         if not self._settings.passing:
             effects.states = self._engine.take_dirty()
@@ -373,6 +363,7 @@ class Core:
         effects.places = self._roadway.places.take_dirty()
         effects.tick_ms = self._frontier.tick_ms
         effects.follow_ms = self._follow_ms
+        effects.at_ms = self._now_ms
         return effects
 
     # -- the world ----------------------------------------------------------------------------
@@ -389,6 +380,14 @@ class Core:
                 self._engine.resume(
                     incident.subject, incident.rule, incident.started_ms, incident.fired_ms
                 )
+
+    def _silenced_until(self, incident: Incident, now_ms: int) -> int | None:
+        """Counting the windows that it fired in, and those of now."""
+        if not self._silences:
+            return None
+        subject, rule = self._engine.subject(incident.subject), self._rules[incident.rule]
+        moments_ms = incident.fired_ms, now_ms
+        return silenced(self._silences.values(), spot_of(subject, rule), moments_ms)
 
     def _parent_of(self, subject_id: str) -> str | None:
         asset = self._city.assets.get(subject_id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from gateway.incidents import Why
+from gateway.incident import Why
 from gateway.trial import relatives, run
 from rules.case import Case
 from rules.finding import Finding

@@ -1,7 +1,7 @@
 """What goes into the core and what comes out: messages, rows to be stored, the world as it was.
 
-Records only: nothing here decides. Everything that a batch did is one `Effects`, committed whole or
-not at all; `Saved` is what the store gives back of it after a start.
+Records, and how they are written down: nothing here decides. Everything that a batch did is one
+`Effects`, committed whole or not at all; `Saved` is what the store gives back of it after a start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway import devices
+from gateway.delivery import Row
 from gateway.devices import Device
-from gateway.incidents import Incident
-from gateway.outbox import Row
+from gateway.incident import Incident, Step
+from gateway.orders import Answer
+from gateway.refusal import Refusal
+from gateway.silences import Silence
+from rules.engine import Transition
 
 
 class Incoming(NamedTuple):
@@ -60,6 +64,15 @@ class StoredRefusal(NamedTuple):
     payload: bytes
 
 
+class News(NamedTuple):
+    """What the city is told of a request later on; `status` in mySociety's words."""
+
+    incident: int
+    status: str
+    description: str
+    at_ms: int
+
+
 class Entry(NamedTuple):
     """A line of the journal: a rule's change of phase, or a step of an incident."""
 
@@ -72,6 +85,9 @@ class Entry(NamedTuple):
     after: str
     cause: str
     reading: int | None
+
+
+REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
 
 
 @dataclass(slots=True)
@@ -89,9 +105,37 @@ class Effects:
     unfiled: list[Row] = field(default_factory=list)
     """What rules in shadow would have filed."""
     journal: list[Entry] = field(default_factory=list)
+    silences: dict[int, Silence] = field(default_factory=dict)
+    news: list[News] = field(default_factory=list)
+    unasked: dict[int, str] = field(default_factory=dict)
+    """Incidents whose request, unless it was sent, is not to be: with the reason."""
+    answers: list[Answer] = field(default_factory=list)
+    at_ms: int = 0
+    """When it happened here, by the clock."""
     duplicates: int = 0
     tick_ms: int = 0
     follow_ms: int = 0
+
+    def refuse(
+        self, incoming: Incoming, device: str, refusal: Refusal, now_ms: int, body: bytes
+    ) -> None:
+        size, kept = len(body), body[:REFUSED_BYTES_KEPT]
+        topic = incoming.topic[:512]
+        self.refusals.append(StoredRefusal(now_ms, topic, device, *refusal, size, kept))
+
+    def note_transition(self, transition: Transition, tick_ms: int, reading: int | None) -> None:
+        """A line of the journal. `reading`: the one that it was judged by."""
+        at_ms, subject, rule = transition.at_ms, transition.subject, transition.rule
+        turn = transition.before, transition.after, transition.cause
+        self.journal.append(Entry(at_ms, tick_ms, subject, rule, None, *turn, reading))
+
+    def note_step(self, step: Step, tick_ms: int) -> None:
+        """The incident as it is now, and a line of the journal."""
+        incident = step.incident
+        self.incidents[incident.id] = incident
+        about = incident.subject, incident.rule, incident.id
+        turn = "", incident.state, step.why
+        self.journal.append(Entry(step.at_ms, tick_ms, *about, *turn, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +154,7 @@ class Saved:
     states: Sequence[tuple[str, bytes]] = ()
     places: Sequence[bytes] = ()
     incidents: Sequence[Incident] = ()
+    silences: Mapping[int, Silence] = field(default_factory=dict)
     episodes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -126,3 +171,9 @@ class Settings:
     allow_simulated: bool = False
     max_skew_ms: int = devices.SKEW_MS_MAX
     max_age_ms: int = devices.AGE_MS_MAX
+    emergency: bool = False
+    """There is a desk of its own for what is urgent."""
+    reopens: bool = False
+    """The city opens a closed request again where an update asks for it."""
+    evidence_url: str = ""
+    """Under which the evidence behind each request can be seen."""

@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gateway.outbox import (
+from gateway.clearance import Clearance, Terms
+from gateway.delivery import (
+    CITY,
     Absent,
     CannotTell,
     Cause,
     Claimed,
+    Diverted,
     Event,
     Found,
     NoReadBack,
@@ -24,15 +27,12 @@ from gateway.outbox import (
     Outcome,
     Recovered,
     Row,
-    RowChangedError,
     Sighting,
     State,
     TokenResolved,
     Unknown,
-    advance,
-    in_doubt,
-    pause_ms,
 )
+from gateway.outbox import RowChangedError, advance, in_doubt, pause_ms
 from gateway.profile import Profile
 
 ROWS_PER_PASS = 100
@@ -56,11 +56,16 @@ _FAILING = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.DROPPED, Cause.SER
 class Ledger(Protocol):
     """The stored rows; each call is one durable transaction."""
 
-    def outbox_due(self, now_ms: int, limit: int) -> list[Row]:
-        """Rows in READY, SENDING, UNCERTAIN or TOKENED with next_ms <= now_ms, oldest first."""
+    def outbox_due(self, now_ms: int, limit: int, desk: str) -> list[Row]:
+        """Rows of this desk in READY, SENDING, UNCERTAIN or TOKENED with next_ms <= now_ms, the
+        oldest first.
+        """
 
     def outbox_save(self, before: Row, after: Row, event: str, at_ms: int) -> None:
         """Replaces `before`, with a line in the journal. RowChangedError: it is not there so."""
+
+    def stopped(self) -> str:
+        """Who stopped all filing and why; empty where nobody did."""
 
 
 class Client(Protocol):
@@ -91,6 +96,10 @@ class Health:
     @property
     def down(self) -> bool:
         return self.failures >= FAILURES_IN_A_ROW_MAX
+
+    @property
+    def told(self) -> str:
+        return "down: " + self.reason if self.down else "up"
 
 
 def judged(health: Health, event: Event, now_ms: int) -> Health:
@@ -125,6 +134,8 @@ class Filer:
         now_ms: Callable[[], int],
         wake: threading.Event | None = None,
         beside: Callable[[], int] = lambda: 0,
+        clearance: Clearance | None = None,
+        desk: str = CITY,
     ) -> None:
         self._ledger = ledger
         self._client = client
@@ -132,6 +143,8 @@ class Filer:
         self._now_ms = now_ms
         self._wake = wake or threading.Event()
         self._beside = beside
+        self._clearance = clearance or Clearance(Terms())
+        self._desk = desk
         self._stopping = threading.Event()
         self._health = Health()
 
@@ -162,11 +175,14 @@ class Filer:
         now_ms = self._now_ms()
         if self._paused(now_ms):
             return 0
-        rows = self._ledger.outbox_due(now_ms, 1 if self._health.down else ROWS_PER_PASS)
+        limit = 1 if self._health.down else ROWS_PER_PASS
+        rows = self._ledger.outbox_due(now_ms, limit, self._desk)
         moved = sum(self._recover(row) for row in rows if row.state is State.SENDING)
         moved_by_looks, sure = self._look_up([row for row in rows if in_doubt(row)])
         fresh = [row for row in rows if row.state is State.READY and not in_doubt(row)]
-        moved += moved_by_looks + self._send_all(sure + fresh)
+        if sure or fresh:
+            moved += 0 if self._ledger.stopped() else self._send_all(sure + fresh)
+        moved += moved_by_looks
         return moved + self._poll_all([row for row in rows if row.state is State.TOKENED])
 
     def _aside(self) -> int:
@@ -220,13 +236,18 @@ class Filer:
         return sent
 
     def _send(self, row: Row) -> int:
-        """One attempt; none for what somebody else has reported already."""
+        """One attempt; none for what somebody else has reported already, or a person sees first."""
+        objection = self._clearance.objection(row, self._now_ms()) if row.attempts == 0 else None
+        if objection is not None:
+            return int(self._move(row, Diverted(objection)) is not None)
         known = self._client.residents(row, self._now_ms()) if row.attempts == 0 else None
         if known is not None:
             return int(self._move(row, known) is not None)
         claimed = self._move(row, Claimed())
         if claimed is None:
             return 0
+        if row.attempts == 0:
+            self._clearance.note(row, self._now_ms())
         outcome = self._client.post(claimed)
         self._note(outcome)
         self._move(claimed, outcome)

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from gateway.outbox import Refused, Row
+from gateway.delivery import Refused, Row
 from gateway.profile import HOLE, DateStyle, Location, Profile, Service, Several
+from gateway.telling import Message
 
 DESCRIPTION_CHARS_MAX = 4_000
 """The standard's limit, tag included."""
@@ -32,11 +33,26 @@ def write_form(row: Row, profile: Profile) -> Form | Refused:
     if profile.jurisdiction_id:
         form.insert(0, ("jurisdiction_id", profile.jurisdiction_id))
     form.append(("description", tagged(row.request.description, row.reference)))
+    if request_url := row.request.media_url:
+        form.append(("media_url", request_url))
     filled = {name: fill(text, holes) for name, text in profile.fields.items()}
     if filled.get("service_object_id") is None:
         filled.pop("service_object_type", None)  # CitySDK takes both or neither
     form.extend((name, value) for name, value in filled.items() if value is not None)
     return [(name, plain(value)) for name, value in form + _attributes(service, profile, holes)]
+
+
+def write_update(message: Message, profile: Profile) -> Form:
+    """The fields of `POST /servicerequestupdates` without the key."""
+    form = [("jurisdiction_id", profile.jurisdiction_id)] if profile.jurisdiction_id else []
+    form += [
+        ("service_request_id", message.request_id),
+        ("update_id", message.update_id),
+        ("status", message.status),
+        ("updated_datetime", date_text(message.at_ms, profile)),
+        ("description", message.description[:DESCRIPTION_CHARS_MAX]),
+    ]
+    return [(name, plain(value)) for name, value in form]
 
 
 def tagged(description: str, reference: str) -> str:
@@ -86,7 +102,8 @@ def _holes(row: Row, profile: Profile) -> Mapping[str, str]:
         "service": row.service,
         "address": request.address or "",
     }
-    return own | {f"extra.{name}": value for name, value in request.extra.items()}
+    facts = {"asset_id": request.asset_id or ""} | dict(request.extra)
+    return own | {f"{of}.{name}": text for of in ("asset", "extra") for name, text in facts.items()}
 
 
 def _attributes(service: Service, profile: Profile, holes: Mapping[str, str]) -> Form:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from gateway.outbox import Cause
+from gateway.delivery import Cause
 
 # They log addresses and headers, and where a desk wants it so the key stands in one of these.
 for _name in ("httpx", "httpcore"):

@@ -16,7 +16,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from gateway.outbox import REFERENCE_PREFIX, CannotTell, Cause, Found, Sighting, Tokened
+from gateway.delivery import CannotTell, Cause, Found, Sighting, Tokened
+from gateway.outbox import REFERENCE_PREFIX
 from gateway.profile import Wire
 
 ID_CHARS_MAX = 256

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gateway.incidents import State
+from gateway.incident import State
 from rules.instance import Phase
 from rules.plan import Change, Kind
 from rules.rule import Bundle

@@ -7,93 +7,30 @@ withdrawn because it is over. That of a rule in shadow goes the same way, is rec
 queued, and stands in no live one's way. Every step returns why.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
 
-import msgspec
-
+from gateway.explanation import Explanations
+from gateway.incident import Incident, State, Step, Why, describe, unsay, wait_ms
+from gateway.neighbourhood import Neighbourhood
+from gateway.shelf import Key, Shelf
+from gateway.silences import GRACE_MS
 from rules.engine import Transition
 from rules.instance import Phase
-from rules.rule import Rule
-from rules.track import NEVER_MS
+
+FLAPS = 3
+"""So many episodes of one fault that were filed within FLAP_MS are enough for the city to know that
+it comes and goes."""
+FLAP_MS = 86_400_000
+AGAIN_MS = 7 * 86_400_000
+"""What the city closes again and again unrepaired is filed once a week."""
 
 
-class State(StrEnum):
-    HELD = "held"
-    QUEUED = "queued"
-    ABSORBED = "absorbed"
-    NOTED = "noted"
-    SHADOW = "shadow"
-    WITHDRAWN = "withdrawn"
+_TOLD = (Why.STILL_SEEN, Why.NOT_REPAIRED, Why.REOPENED, Why.SPLIT)
+"""Reasons to file that say more than that it stood through its wait."""
 
 
-class Why(StrEnum):
-    """Reasons, as they stand in the journal."""
-
-    FIRED = "the rule fired"
-    URGENT = "urgent: filed at once"
-    STOOD = "it stood through the wait for late samples and parent faults"
-    NO_FILING = "the rule asks nothing of the city"
-    SHADOW = "shadow: not filed"
-    PROMOTED = "it still stands, and its rule is live now"
-    EXPLAINED = "explained by the parent fault"
-    PARENT_GONE = "the parent fault ended and this one still stands"
-    OVER_BEFORE_DUE = "it cleared before it was due"
-    LATE_SAMPLE = "a late sample showed that it never fired"
-    CORRECTED = "a late sample moved its beginning"
-    GOES_ON = "a late sample showed that it goes on"
-    CLEARED = "the sensor shows it clear"
-
-
-ENDED_MAX = 1000  # ended incidents remembered: a late sample may show that one goes on
-
-
-class Incident(msgspec.Struct, array_like=True):
-    """One fault episode. Times in ms of event time; `id` is given by the book."""
-
-    id: int
-    rule: str
-    subject: str
-    episode: int
-    state: State
-    started_ms: int
-    fired_ms: int
-    due_ms: int
-    values: dict[str, Any]
-    parent: int | None = None
-    cleared_ms: int | None = None
-    why: str = Why.FIRED
-
-    @property
-    def is_open(self) -> bool:
-        return self.cleared_ms is None and self.state is not State.WITHDRAWN
-
-
-class Step(NamedTuple):
-    """What happened to an incident. `queue`: its request is to be put into the outbox now; of one
-    in shadow, on record.
-    """
-
-    incident: Incident
-    at_ms: int
-    why: Why
-    queue: bool = False
-
-
-class Neighbourhood(NamedTuple):
-    """What the book asks of the world around it."""
-
-    rule: Callable[[str], Rule]
-    phase: Callable[[str, str], Phase]
-    """(subject, rule) -> phase."""
-    parent_of: Callable[[str], str | None]
-    """subject -> the subject that a parent rule would be about (a lamp's circuit)."""
-    seen_ms: Callable[[str], int]
-    """subject -> its last sample."""
-
-
-_Key = tuple[str, str]
+class RefusedError(Exception):
+    """What was asked of the book by hand does not fit; the message says why."""
 
 
 class Book:
@@ -101,44 +38,39 @@ class Book:
 
     def __init__(self, world: Neighbourhood) -> None:
         self._world = world
-        self._open: dict[_Key, Incident] = {}
-        self._held: dict[int, Incident] = {}
-        self._children: dict[int, set[_Key]] = {}
-        self._ended: dict[_Key, Incident] = {}
-        self._episodes: dict[_Key, int] = {}
-        self._last_id = 0
+        self._shelf = Shelf()
+        self._explained = Explanations(world, self._shelf)
 
-    def restore(self, rows: Iterable[Incident], episodes: Mapping[_Key, int], last_id: int) -> None:
+    def restore(self, rows: Iterable[Incident], episodes: Mapping[Key, int], last_id: int) -> None:
         """Take up the incidents that are open, and those that ended last, after a start or with
         other rules. A child whose parent is not there any more (its rule was taken out, or went
         into shadow) is judged again; so is what still stands of a rule that left the shadow.
         """
-        self._episodes.update(episodes)
-        self._last_id = last_id
+        self._shelf.number_from(episodes, last_id)
         incidents = list(rows)
         open_ = {incident.id: incident for incident in incidents if incident.cleared_ms is None}
         for incident in incidents:
             if incident.cleared_ms is not None:
-                self._remember(incident)
+                self._shelf.end(incident)
                 continue
             parent = open_.get(incident.parent or 0)
             if incident.state is State.ABSORBED and not (
-                parent and self._explains(parent, incident)
+                parent and self._explained.explains(parent, incident)
             ):
                 incident.state, incident.why = State.HELD, Why.PARENT_GONE
                 incident.parent = None
             elif incident.state is State.SHADOW and not self._world.rule(incident.rule).in_shadow:
                 incident.state, incident.why = State.HELD, Why.PROMOTED
-            self._keep(incident)
+            self._shelf.keep(incident)
 
     def open_incidents(self) -> Iterable[Incident]:
-        return self._open.values()
+        return self._shelf.all_open()
 
     def apply(self, transition: Transition, now_ms: int) -> list[Step]:
         """A rule changed its phase: open, correct, end or withdraw. `now_ms` is the engine's time;
         what is held waits from then on, since after an outage others may still have to report.
         """
-        known = self._open.get((transition.rule, transition.subject))
+        known = self._shelf.open_of(transition.rule, transition.subject)
         if transition.withdrawn:
             return self._withdraw(known, now_ms) if known else self._disown(transition, now_ms)
         if known is None:
@@ -151,17 +83,19 @@ class Book:
             steps = self._stood(known, transition.at_ms)
         elif turn == (Phase.CLEARING, Phase.OK):
             steps = self._clear(known, transition.at_ms, now_ms)
+        elif turn == (Phase.FIRING, Phase.FIRING):
+            steps = self._still_there(known, now_ms)
         return steps
 
     @property
     def due_ms(self) -> int:
         """When the first of the held incidents is due."""
-        return min((incident.due_ms for incident in self._held.values()), default=NEVER_MS)
+        return self._shelf.due_ms
 
     def due(self, now_ms: int) -> list[Step]:
         """The held incidents whose wait is over, decided."""
         steps = []
-        for incident in sorted(self._held.values(), key=lambda i: (i.due_ms, i.id)):
+        for incident in self._shelf.held():
             if incident.due_ms <= now_ms:
                 step = self._decide(incident, now_ms)
                 if step is not None:
@@ -184,59 +118,62 @@ class Book:
         return [self._open_new(transition, now_ms)]
 
     def _same_episode(self, transition: Transition) -> Incident | None:
-        ended = self._ended.get((transition.rule, transition.subject))
+        ended = self._shelf.ended_of(transition.rule, transition.subject)
         if ended is None or ended.cleared_ms is None or ended.cleared_ms < transition.at_ms:
             return None
         return ended
 
     def _open_new(self, transition: Transition, now_ms: int) -> Step:
-        key = (transition.rule, transition.subject)
-        episode = self._episodes.get(key, 0) + 1
-        self._episodes[key] = episode
-        self._last_id += 1
-        incident = Incident(
-            id=self._last_id,
-            rule=transition.rule,
-            subject=transition.subject,
-            episode=episode,
-            state=State.HELD,
-            started_ms=0,
-            fired_ms=0,
-            due_ms=0,
-            values={},
-        )
+        incident = self._shelf.new(transition.rule, transition.subject)
+        last = self._shelf.ended_of(transition.rule, transition.subject)
+        if last is not None:
+            filed = (last.fired_ms,) if last.state in (State.QUEUED, State.SHADOW) else ()
+            recent = (*last.recent_ms, *filed)
+            incident.recent_ms = tuple(
+                fired_ms for fired_ms in recent if fired_ms > transition.at_ms - FLAP_MS
+            )
         return self._begin(incident, transition, now_ms, Why.FIRED)
 
     def _take_up(self, ended: Incident, transition: Transition, now_ms: int) -> Step:
         """Open an incident again. Nothing is asked of the city a second time."""
-        del self._ended[ended.rule, ended.subject]
         ended.cleared_ms = ended.parent = None
         in_shadow = self._world.rule(ended.rule).in_shadow
         if ended.state in (State.QUEUED, State.NOTED) or (
             ended.state is State.SHADOW and in_shadow
         ):
             ended.why = Why.GOES_ON
-            self._keep(ended)
+            self._shelf.keep(ended)
             return Step(ended, now_ms, Why.GOES_ON)
         return self._begin(ended, transition, now_ms, Why.GOES_ON)
 
     def _begin(self, incident: Incident, transition: Transition, now_ms: int, why: Why) -> Step:
         rule = self._world.rule(incident.rule)
         incident.state, incident.why = State.HELD, why
-        _describe(incident, transition)
+        describe(incident, transition)
         incident.due_ms = max(incident.fired_ms, now_ms) + wait_ms(rule)
-        step = Step(incident, now_ms, why)
+        if len(incident.recent_ms) >= FLAPS and rule.file is not None and not rule.file.urgent:
+            incident.due_ms, incident.why = incident.fired_ms + FLAP_MS, Why.FLAPPING
+        step = Step(incident, now_ms, Why(incident.why))
         if rule.file is None or rule.file.urgent or wait_ms(rule) == 0:
-            urgent = rule.file is not None and rule.file.urgent
-            step = self._ask(incident, now_ms, Why.URGENT if urgent else why)
-        self._keep(incident)
+            step = self._at_once(incident, now_ms, why)
+        self._shelf.keep(incident)
         return step
+
+    def _at_once(self, incident: Incident, now_ms: int, why: Why) -> Step:
+        rule = self._world.rule(incident.rule)
+        if rule.file is None:
+            return self._ask(incident, now_ms, why)
+        if rule.file.urgent:
+            return self._ask(incident, now_ms, Why.URGENT)
+        if incident.why == Why.FLAPPING:
+            return Step(incident, now_ms, Why.FLAPPING)
+        return self._settle(incident, now_ms) or Step(incident, now_ms, why)
 
     def _correct(self, known: Incident, transition: Transition, now_ms: int) -> list[Step]:
         """It is open, and fired at another time than was told."""
         if known.state is not State.HELD:
             return []
-        _describe(known, transition)
+        describe(known, transition)
         return [Step(known, now_ms, Why.CORRECTED)]
 
     # -- decisions ----------------------------------------------------------------------------
@@ -258,16 +195,35 @@ class Book:
         return self._settle(incident, now_ms)
 
     def _settle(self, incident: Incident, now_ms: int) -> Step | None:
-        parent = self._parent(incident)
-        if parent is Phase.PENDING or not self._was_seen_since(incident, now_ms):
+        parent = self._explained.parent(incident)
+        if parent is Phase.PENDING or not self._explained.was_seen_since(incident, now_ms):
             return None
-        del self._held[incident.id]
         if isinstance(parent, Incident):
-            incident.state, incident.why = State.ABSORBED, Why.EXPLAINED
-            incident.parent = parent.id
-            self._children.setdefault(parent.id, set()).add((incident.rule, incident.subject))
-            return Step(incident, now_ms, Why.EXPLAINED)
-        return self._ask(incident, now_ms, Why.STOOD)
+            incident.state, incident.parent = State.ABSORBED, parent.id
+            same = parent.subject == incident.subject
+            incident.why = Why.SAME_FAULT if same else Why.EXPLAINED
+            step = Step(incident, now_ms, Why(incident.why))
+        elif (hushed := self._hushed(incident, now_ms)) is not None:
+            step = hushed
+        else:
+            waited = wait_ms(self._world.rule(incident.rule)) > 0 and incident.why not in _TOLD
+            step = self._ask(incident, now_ms, Why.STOOD if waited else Why(incident.why))
+        self._shelf.keep(incident)
+        return step
+
+    def _hushed(self, incident: Incident, now_ms: int) -> Step | None:
+        """In a maintenance window it waits; after one that it fired in, it is to be seen again."""
+        until_ms = self._world.silenced(incident, now_ms)
+        if until_ms is not None and now_ms < until_ms + GRACE_MS:
+            incident.due_ms, incident.why = until_ms + GRACE_MS, Why.SILENCED
+            return Step(incident, now_ms, Why.SILENCED)
+        fired_in_one = until_ms is not None or incident.why == Why.SILENCED
+        if not fired_in_one or incident.why in (Why.SILENCE_OVER, Why.STILL_SEEN):
+            return None
+        if not self._world.ask(incident.subject, incident.rule, now_ms):
+            return None
+        incident.due_ms, incident.why = now_ms, Why.SILENCE_OVER
+        return Step(incident, now_ms, Why.SILENCE_OVER)
 
     def _ask(self, incident: Incident, now_ms: int, why: Why) -> Step:
         """The one place where a request comes from: asked of the city, or only recorded."""
@@ -278,41 +234,6 @@ class Book:
         elif rule.in_shadow:
             incident.state, incident.why = State.SHADOW, Why.SHADOW
         return Step(incident, now_ms, Why(incident.why), queue=rule.file is not None)
-
-    def _was_seen_since(self, incident: Incident, now_ms: int) -> bool:
-        """After its parent has ended, a child is judged by what it says itself since then; one that
-        stays silent for so long that it is blind is taken at its last word.
-        """
-        if incident.why != Why.PARENT_GONE:
-            return True
-        rule = self._world.rule(incident.rule)
-        ended_ms = incident.due_ms - wait_ms(rule)
-        seen = self._world.seen_ms(incident.subject) >= ended_ms
-        return seen or now_ms - ended_ms >= (rule.blind_after_ms or rule.gap_ms_max)
-
-    def _parent(self, incident: Incident) -> Incident | Phase | None:
-        """The open parent fault that explains this one; PENDING while that is being judged. One
-        in shadow, of which the city will not hear, explains nothing that is live.
-        """
-        rule = self._world.rule(incident.rule)
-        subject = self._world.parent_of(incident.subject) if rule.absorbed_by else None
-        if subject is None:
-            return None
-        pending = False
-        for parent_rule in rule.absorbed_by:
-            parent = self._open.get((parent_rule, subject))
-            if parent is not None and self._explains(parent, incident):
-                return parent
-            is_pending = self._world.phase(subject, parent_rule) is Phase.PENDING
-            pending = pending or (is_pending and self._may_explain(parent_rule, incident))
-        return Phase.PENDING if pending else None
-
-    def _explains(self, parent: Incident, child: Incident) -> bool:
-        return parent.state is State.QUEUED or self._may_explain(parent.rule, child)
-
-    def _may_explain(self, parent_rule: str, child: Incident) -> bool:
-        rule = self._world.rule
-        return not rule(parent_rule).in_shadow or rule(child.rule).in_shadow
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -325,73 +246,149 @@ class Book:
         return self._end(incident, max(at_ms, incident.fired_ms), now_ms, why)
 
     def _withdraw(self, incident: Incident, now_ms: int) -> list[Step]:
-        _unsay(incident)
+        unsay(incident)
         return self._end(incident, now_ms, now_ms, Why.LATE_SAMPLE)
 
     def _disown(self, transition: Transition, now_ms: int) -> list[Step]:
         """The last episode is over, and should not have been."""
-        ended = self._ended.get((transition.rule, transition.subject))
+        ended = self._shelf.ended_of(transition.rule, transition.subject)
         if ended is None or ended.why == Why.LATE_SAMPLE:
             return []
-        _unsay(ended)
+        unsay(ended)
         ended.why = Why.LATE_SAMPLE
         return [Step(ended, now_ms, Why.LATE_SAMPLE)]
 
     def _end(self, incident: Incident, at_ms: int, now_ms: int, why: Why) -> list[Step]:
         incident.cleared_ms, incident.why = at_ms, why
-        key = (incident.rule, incident.subject)
-        del self._open[key]
-        self._held.pop(incident.id, None)
-        if incident.parent is not None:
-            self._children.get(incident.parent, set()).discard(key)
-        self._remember(incident)
+        self._shelf.end(incident)
         return [Step(incident, at_ms, why), *self._release(incident, max(at_ms, now_ms))]
 
     def _release(self, parent: Incident, at_ms: int) -> list[Step]:
         """A parent ended: each of its children is judged from its own state again."""
+        return [
+            self._hold(child, at_ms + wait_ms(self._world.rule(child.rule)), Why.PARENT_GONE, at_ms)
+            for child in self._shelf.let_go(parent)
+        ]
+
+    def _hold(self, incident: Incident, due_ms: int, why: Why, now_ms: int) -> Step:
+        incident.state, incident.why, incident.parent = State.HELD, why, None
+        incident.due_ms = due_ms
+        self._shelf.keep(incident)
+        return Step(incident, now_ms, why)
+
+    # -- what the city says, and whether it is so ---------------------------------------------
+
+    def closed(self, number: int, request_id: str, from_ms: int, now_ms: int) -> list[Step]:
+        """The city closed its request: the sensor is to show from then on whether it is repaired;
+        of a circuit, its lamps are.
+        """
+        incident = self._known(number)
+        incident.closed_ms, incident.city_id = now_ms, request_id
+        if incident.is_open:
+            for asked in (incident, *self._shelf.children(incident)):
+                self._world.ask(asked.subject, asked.rule, from_ms)
+        return [Step(incident, now_ms, Why.CITY_CLOSED)]
+
+    def opened(self, number: int, now_ms: int) -> list[Step]:
+        """The city opened it again: it is being seen to."""
+        incident = self._known(number)
+        incident.closed_ms, incident.city_id = None, ""
+        return [Step(incident, now_ms, Why.CITY_REOPENED)]
+
+    def _still_there(self, incident: Incident, now_ms: int) -> list[Step]:
+        """Samples after the city's word, or after a silence, show it anew."""
+        if incident.state is State.QUEUED and incident.closed_ms is not None:
+            return self._again(incident, now_ms, Why.NOT_REPAIRED)
+        if incident.state is State.HELD and incident.why == Why.SILENCE_OVER:
+            incident.why = Why.STILL_SEEN
+            step = self._settle(incident, now_ms)
+            return [step] if step is not None else []
+        if incident.state is not State.ABSORBED:
+            return []
+        incident.why = Why.STILL_SEEN
+        return [Step(incident, now_ms, Why.STILL_SEEN), *self._still_explains(incident, now_ms)]
+
+    def _still_explains(self, child: Incident, now_ms: int) -> list[Step]:
+        """The parent that the city closed is not repaired once half of what it explains is not, and
+        it is not clearing itself.
+        """
+        parent = self._shelf.get(child.parent or 0)
+        if parent is None or parent.closed_ms is None or not parent.is_open:
+            return []
+        if self._world.phase(parent.subject, parent.rule) is not Phase.FIRING:
+            return []
+        children = self._shelf.children(parent)
+        seen = sum(other.why == Why.STILL_SEEN for other in children)
+        return self._again(parent, now_ms, Why.NOT_REPAIRED) if 2 * seen >= len(children) else []
+
+    def _again(self, incident: Incident, now_ms: int, why: Why) -> list[Step]:
+        """What it was asked for is over, the fault is not: the next episode, which names the
+        request before, and explains what this one did. Once in AGAIN_MS.
+        """
+        children = self._shelf.let_go(incident)
+        new = self._shelf.new(incident.rule, incident.subject)
+        new.started_ms, new.fired_ms, new.values = incident.started_ms, now_ms, incident.values
+        new.earlier, new.why = incident.city_id, why
+        new.due_ms = max(now_ms, incident.fired_ms + AGAIN_MS if incident.earlier else now_ms)
+        ended = self._end(incident, now_ms, now_ms, why) if incident.is_open else []
+        self._shelf.keep(new)
+        for child in children:
+            child.parent, child.why = new.id, Why.EXPLAINED
+            self._shelf.keep(child)
+        step = self._settle(new, now_ms) if new.due_ms <= now_ms else None
+        moved = [Step(child, now_ms, Why.EXPLAINED) for child in children]
+        return [*ended, step or Step(new, now_ms, why), *moved]
+
+    def unhush(self, now_ms: int) -> list[Step]:
+        """A silence ended early: what it held waits no longer than others do after one."""
+        hushed = [i for i in self._shelf.held() if i.why == Why.SILENCED]
+        for incident in hushed:
+            incident.due_ms = min(incident.due_ms, now_ms + GRACE_MS)
+        return [Step(incident, now_ms, Why.SILENCED) for incident in hushed]
+
+    # -- what a person says -------------------------------------------------------------------
+
+    def merge(self, number: int, into: int, now_ms: int) -> list[Step]:
+        """Both are one fault: the first is explained by the second, and so is what it explains."""
+        incident, parent = self._known(number), self._known(into)
+        if incident is parent or not (incident.is_open and parent.is_open):
+            raise RefusedError("two incidents that are open can be merged, one into the other")
+        if parent.state is State.ABSORBED:
+            raise RefusedError(
+                f"incident {into} is itself explained by {parent.parent}: merge into that"
+            )
         steps = []
-        for key in sorted(self._children.pop(parent.id, ())):
-            child = self._open[key]
-            child.state, child.why, child.parent = State.HELD, Why.PARENT_GONE, None
-            child.due_ms = at_ms + wait_ms(self._world.rule(child.rule))
-            self._held[child.id] = child
-            steps.append(Step(child, at_ms, Why.PARENT_GONE))
+        for child in (*self._shelf.let_go(incident), incident):
+            child.state, child.why, child.parent = State.ABSORBED, Why.MERGED, parent.id
+            self._shelf.keep(child)
+            steps.append(Step(child, now_ms, Why.MERGED))
         return steps
 
-    # -- the shelves --------------------------------------------------------------------------
+    def split(self, number: int, now_ms: int) -> list[Step]:
+        """It is a fault of its own, and is filed as soon as it is judged again."""
+        incident = self._known(number)
+        if incident.state is not State.ABSORBED or not incident.is_open:
+            raise RefusedError(f"incident {number} is {incident.state}: nothing explains it")
+        parent = self._shelf.get(incident.parent or 0)
+        self._shelf.part(incident, parent)
+        return [self._hold(incident, now_ms, Why.SPLIT, now_ms)]
 
-    def _keep(self, incident: Incident) -> None:
-        key = (incident.rule, incident.subject)
-        self._open[key] = incident
-        if incident.state is State.HELD:
-            self._held[incident.id] = incident
-        elif incident.state is State.ABSORBED and incident.parent is not None:
-            self._children.setdefault(incident.parent, set()).add(key)
+    def reopen(self, number: int, now_ms: int) -> list[Step]:
+        """It is not repaired, whatever was said: asked again, with the number of before."""
+        incident = self._known(number)
+        other = self._shelf.open_of(incident.rule, incident.subject)
+        if other is not None and other is not incident:
+            raise RefusedError(f"incident {other.id} is about the same fault and is open")
+        if incident.is_open and incident.closed_ms is None:
+            raise RefusedError(
+                f"incident {number} is open, and the city has not closed its request"
+            )
+        if not incident.is_open:
+            self._world.resume(incident.subject, incident.rule, incident.started_ms, now_ms)
+        return self._again(incident, now_ms, Why.REOPENED)
 
-    def _remember(self, incident: Incident) -> None:
-        key = (incident.rule, incident.subject)
-        self._ended.pop(key, None)
-        self._ended[key] = incident
-        if len(self._ended) > ENDED_MAX:
-            del self._ended[next(iter(self._ended))]
-
-
-def _unsay(incident: Incident) -> None:
-    """What was asked of the city cannot be unsaid, nor what would have been."""
-    if incident.state not in (State.QUEUED, State.SHADOW):
-        incident.state = State.WITHDRAWN
-
-
-def _describe(incident: Incident, transition: Transition) -> None:
-    incident.started_ms, incident.fired_ms = transition.started_ms, transition.at_ms
-    incident.values = {k: v for k, v in transition.values.items() if isinstance(v, bool | float)}
-
-
-def wait_ms(rule: Rule) -> int:
-    """Until late samples, and a parent fault, can no longer change the picture."""
-    return max(0 if rule.monotone else rule.lateness_ms, rule.hold_ms)
-
-
-def key_of(installation: str, incident: Incident) -> str:
-    """What a request's reference is made from: this fault episode and no other, anywhere."""
-    return f"v1:{installation}:{incident.rule}:{incident.subject}:{incident.episode}"
+    def _known(self, number: int) -> Incident:
+        incident = self._shelf.get(number)
+        if incident is None:
+            raise RefusedError(f"there is no incident {number}, or it ended long ago")
+        return incident

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from gateway.assets import Asset, City, circuit_id, zone_id
 from gateway.clock import TICK_MS
 from gateway.core import Core
+from gateway.delivery import Row
 from gateway.effects import Effects, Incoming, Saved, Settings, StoredReading
-from gateway.incidents import Incident, State
-from gateway.outbox import Row
+from gateway.incident import Incident, State
 from rules.document import near
 from rules.evidence import Evidence, Judgement, Standing, Written
 from rules.explain import Explanation, explain

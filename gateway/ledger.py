@@ -1,8 +1,7 @@
 """The books, opened beside the running gateway: what was decided, what was asked, how it stands.
 
-Reads the store's file through a connection of its own that cannot write; `retry` is the one thing a
-person may change, and it goes through the delivery state machine like everything else. Together
-with `store` the only place with SQL.
+Reads the store's file through a connection of its own that cannot write; what a person may change
+is in `by_hand`.
 """
 
 import json
@@ -12,18 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway import silences
+from gateway.delivery import Row
 from gateway.effects import StoredReading
 from gateway.errors import StoreBroken
-from gateway.outbox import Policy, Retry, advance, legal
+from gateway.incident import Incident
 from gateway.requests import rfc3339
-from gateway.stored_rows import ROW_COLUMNS, columns_of, row_of
+from gateway.silences import Silence
+from gateway.stored_rows import ROW_COLUMNS, incident_of, row_of
 
 BUSY_TIMEOUT_S = 10.0
 PAGE_ROWS = 5_000
 JOURNAL_LINES = 8  # of a subject before an instant: an episode has no more steps
 _TIMES = {
     "started_ms", "fired_ms", "due_ms", "cleared_ms", "created_ms", "at_ms", "tick_ms",
-    "first_sent_ms", "last_sent_ms", "next_ms", "last_absent_ms",
+    "first_sent_ms", "last_sent_ms", "next_ms", "last_absent_ms", "closed_ms",
+    "given_ms", "done_ms",
 }  # fmt: skip
 
 
@@ -55,6 +58,20 @@ def incident_story(database: Path, number: int) -> dict[str, Any] | None:
         would = {"service": unfiled[0]["service"], "at": unfiled[0]["created_at"]}
         told["would_have_filed"] = would | {"request": json.loads(unfiled[0]["request"])}
     return incident | told
+
+
+def case_of(database: Path, number: int, reference: str) -> tuple[Incident, Row | None] | None:
+    """An incident by its number, or by the reference of its request, and that request."""
+    with _reading(database) as db:
+        row = db.execute(
+            f"SELECT {ROW_COLUMNS} FROM outbox WHERE incident_id = ? OR reference = ?",
+            (number, reference),
+        ).fetchone()
+        asked = row_of(row) if row is not None else None
+        incident = db.execute(
+            "SELECT * FROM incidents WHERE id = ?", (asked.incident_id if asked else number,)
+        ).fetchone()
+    return None if incident is None else (incident_of(incident), asked)
 
 
 def requests_of(database: Path) -> list[dict[str, Any]]:
@@ -183,37 +200,39 @@ def unfiled_of(database: Path, rule: str) -> list[dict[str, Any]]:
         )
 
 
-def retry(database: Path, reference: str, now_ms: int) -> str | None:
-    """Another attempt for a refused or held request; its new state, None if it is neither."""
-    with _open(database, "rw") as db:
-        db.execute("BEGIN IMMEDIATE")
-        found = db.execute(
-            f"SELECT {ROW_COLUMNS} FROM outbox WHERE reference = ?", (reference,)
-        ).fetchone()
-        row = row_of(found) if found is not None else None
-        if row is None or not legal(row.state, Retry):
-            return None
-        after = advance(row, Retry(), now_ms, Policy())
-        db.execute(
-            f"UPDATE outbox SET ({ROW_COLUMNS}) = ({','.join('?' * 16)}) WHERE reference = ?",
-            (*columns_of(after), reference),
-        )
-        db.execute(
-            "INSERT INTO deliveries VALUES (NULL,?,?,?,?,?,?)",
-            (reference, now_ms, row.state, "retry", after.state, after.reason),
-        )
-        db.execute("COMMIT")
-        return str(after.state)
+def silences_of(database: Path) -> list[tuple[int, Silence]]:
+    """Every maintenance window that was ever in force, with its number."""
+    with _reading(database) as db:
+        rows = db.execute("SELECT id, silence FROM silences ORDER BY id")
+        return [(number, silences.decode(text)) for number, text in rows]
+
+
+def orders_of(database: Path, limit: int = 100) -> list[dict[str, Any]]:
+    """What people and the city had the gateway do, the last first."""
+    with _reading(database) as db:
+        rows = _rows(db, "SELECT * FROM orders ORDER BY id DESC LIMIT ?", (limit,))
+    return [row | {"what": json.loads(row["what"])} for row in rows]
+
+
+def fired_between(database: Path, since_ms: int, until_ms: int) -> list[tuple[str, str, int, str]]:
+    """Rule, subject, when it fired and state of the incidents of that time."""
+    with _reading(database) as db:
+        return db.execute(
+            "SELECT rule, subject, fired_ms, state FROM incidents WHERE fired_ms BETWEEN ? AND ? "
+            "ORDER BY fired_ms",
+            (since_ms, until_ms),
+        ).fetchall()
 
 
 @contextmanager
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
-    with _open(database, "ro") as db:
+    with opened(database, "ro") as db:
         yield db
 
 
 @contextmanager
-def _open(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+def opened(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """The store's file, "ro" or "rw". StoreBroken."""
     try:
         db = sqlite3.connect(
             f"{database.absolute().as_uri()}?mode={mode}",

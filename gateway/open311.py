@@ -15,21 +15,7 @@ from urllib.parse import quote, quote_plus
 
 from gateway.catalogue import AWAY, Catalogue
 from gateway.definition import Form
-from gateway.georeport_form import date_text, write_form
-from gateway.georeport_http import Answer, Failure, Line, Timeouts, check_endpoint
-from gateway.georeport_read import (
-    Record,
-    Unreadable,
-    errors_of,
-    id_of,
-    named_by_refusal,
-    read_listing,
-    read_record,
-    read_records,
-    sightings,
-    token_of,
-)
-from gateway.outbox import (
+from gateway.delivery import (
     CannotTell,
     Cause,
     Filed,
@@ -43,8 +29,23 @@ from gateway.outbox import (
     TokenResolved,
     Unknown,
 )
+from gateway.georeport_form import date_text, write_form, write_update
+from gateway.georeport_http import Answer, Failure, Line, Timeouts, check_endpoint
+from gateway.georeport_read import (
+    Record,
+    Unreadable,
+    errors_of,
+    id_of,
+    named_by_refusal,
+    read_listing,
+    read_record,
+    read_records,
+    sightings,
+    token_of,
+)
 from gateway.profile import KeyPlace, Kind, Profile, Wire
 from gateway.residents import Residents
+from gateway.telling import Message
 
 ANSWER_BYTES_MAX = 1_048_576
 """No answer to one request needs more; a larger one is an attack or an accident."""
@@ -111,6 +112,16 @@ class Open311Client:
         outcome = self._outcome(answer, self._profile.services[row.service].kind)
         return self._adopted(row, outcome)
 
+    def tell(self, message: Message) -> Outcome:
+        """What became of a request since; an update that the city has already is told."""
+        form = write_update(message, self._profile)
+        answer = self._exchange("servicerequestupdates", form=form)
+        if isinstance(answer, Failure):
+            return NotSent(answer.cause, answer.reason, answer.retry_after_s)
+        outcome = self._outcome(answer, Kind.BLACKBOX)
+        there = isinstance(outcome, Refused) and "already exists" in outcome.reason
+        return Filed(None) if there else outcome
+
     def _adopted(self, row: Row, outcome: Outcome) -> Outcome:
         """A refusal because the city has it already is success, under the id that it shows: its
         own list names our reference, or a request of the same service that the refusal names.
@@ -155,12 +166,15 @@ class Open311Client:
             return None
         if row.service not in self._profile.services:
             return None
-        return self._residents.match(row, policy.link_radius_m, self._profile.link_days, now_ms)
+        days = self._profile.link_days, self._profile.link_closed_days
+        return self._residents.match(row, policy.link_radius_m, *days, now_ms)
 
-    def listed(self, service: str, since_ms: int, until_ms: int) -> list[Record] | CannotTell:
-        """The open requests that the city lists of a service, as far as they could be read."""
+    def listed(
+        self, service: str, since_ms: int, until_ms: int, status: str
+    ) -> list[Record] | CannotTell:
+        """The requests that the city lists of a service, as far as they could be read."""
         code, found = self._profile.services[service].code, list[Record]()
-        for page in self._pages(code, since_ms, until_ms, {"status": "open"}):
+        for page in self._pages(code, since_ms, until_ms, {"status": status}):
             if isinstance(page, CannotTell):
                 return found or page
             found += page

@@ -127,10 +127,16 @@ class Places:
     def mark_fired(self, place_id: str, *, fired: bool) -> None:
         place = self._by_id[place_id]
         place.fired = fired
-        if not fired:  # repaired: what was felt before speaks for nothing any more
-            place.passes.clear()
-            place.hits = 0
-            place.peak_ms2 = place.north = place.east = 0.0
+        if not fired:
+            self.forget_passes(place_id)
+        self._dirty[place_id] = place
+
+    def forget_passes(self, place_id: str) -> None:
+        """It was repaired, it is said: what was felt before speaks for nothing any more."""
+        place = self._by_id[place_id]
+        place.passes.clear()
+        place.hits = 0
+        place.peak_ms2 = place.north = place.east = 0.0
         self._dirty[place_id] = place
 
     def take_dirty(self) -> list[tuple[str, bytes]]:

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from gateway.assets import City, read_assets
 from gateway.broker import tls_context
-from gateway.config import Config, Secrets
+from gateway.config import CitySection, Config
+from gateway.delivery import CITY, EMERGENCY
 from gateway.errors import ConfigError
 from gateway.georeport_http import EndpointError, check_endpoint
 from gateway.profile import Profile, ProfileError, read_profile
+from gateway.secret_files import Secrets
 from rules.files import load, read_folder, read_library
 from rules.finding import Finding
 from rules.rule import Bundle
@@ -64,9 +66,23 @@ class Plans:
     history: "HistoryConfig | None"
     texts: RuleTexts
     """What `bundle` is made from."""
+    emergency: Profile | None = None
+    """Of the desk for what is urgent, if there is one."""
     warnings: Sequence[Finding] = ()
     broken: Sequence[Finding] = ()
     """Why the rules are not those of the files: these could not be used."""
+
+    def desks(self) -> Iterator[tuple[str, CitySection, str, Profile]]:
+        """Name, section, key and profile of each desk; the city's first."""
+        yield CITY, self.config.city, _shown(self.secrets.api_key), self.profile
+        if self.config.emergency is not None and self.emergency is not None:
+            key = _shown(self.secrets.emergency_key)
+            yield EMERGENCY, self.config.emergency, key, self.emergency
+
+    def evidence_url(self) -> str:
+        """Under which the city finds the evidence; empty where it does not."""
+        section = self.config.evidence
+        return section.public_url.rstrip("/") if section and section.public_url else ""
 
     def rules_told(self) -> dict[str, Any]:
         """Which rules these are."""
@@ -95,13 +111,10 @@ def _prepare(
     if bundle is not None:
         findings.extend(_unknown(config, texts.disable, bundle))
         bundle = texts.without(bundle)
-    profile = None
-    try:
-        profile = read_profile(config.city.profile)
-    except ProfileError as error:
-        findings.extend(error.findings)
+    profile = _profile(config.city, findings)
+    emergency = _profile(config.emergency, findings)
     if bundle is not None and profile is not None:
-        findings.extend(_unserved(bundle, profile, config.city.profile))
+        findings.extend(_unserved(bundle, profile, emergency, config))
     findings.extend(_unreachable(config))
     try:
         history = _history_config(config, secrets)
@@ -112,14 +125,25 @@ def _prepare(
     if errors or bundle is None or profile is None:
         raise ConfigError(findings)
     city = replace(city, time_zone=profile.timezone)
-    return Plans(config, secrets, city, bundle, profile, history, texts, findings)
+    return Plans(config, secrets, city, bundle, profile, history, texts, emergency, findings)
+
+
+def _profile(section: CitySection | None, findings: list[Finding]) -> Profile | None:
+    """None where there is none, or none that can be used."""
+    if section is None:
+        return None
+    try:
+        return read_profile(section.profile)
+    except ProfileError as error:
+        findings.extend(error.findings)
+        return None
 
 
 def revised(plans: Plans, news: Plans) -> tuple[Plans, list[str]]:
     """The plans in force with the rules and assets of others, and the sections of the configuration
     that differ too but wait for the next start. ConfigError: the rules need such a section.
     """
-    unserved = _unserved(news.bundle, plans.profile, plans.config.city.profile)
+    unserved = _unserved(news.bundle, plans.profile, plans.emergency, plans.config)
     if unserved:
         message = "in the profile in force: a changed [city] needs a restart of the gateway"
         raise ConfigError([replace(finding, help=message) for finding in unserved])
@@ -151,6 +175,10 @@ def read_rules(config: Config) -> tuple[RuleTexts, list[Finding]]:
     return RuleTexts(sources, config.rules.params, config.rules.disable), findings
 
 
+def _shown(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
+
+
 def _unknown(config: Config, disable: Sequence[str], bundle: Bundle) -> Iterator[Finding]:
     """Rules to be left out that are not there."""
     for rule in disable:
@@ -159,29 +187,35 @@ def _unknown(config: Config, disable: Sequence[str], bundle: Bundle) -> Iterator
             yield config.finding(["rules", "disable"], "E409", f"no rule {rule!r}", known)
 
 
-def _unserved(bundle: Bundle, profile: Profile, name: str) -> list[Finding]:
+def _unserved(
+    bundle: Bundle, profile: Profile, emergency: Profile | None, config: Config
+) -> list[Finding]:
     """Rules whose service the city does not offer: better known now than when a lamp fails."""
-    return [
-        Finding(
-            rule.source.rpartition(":")[0] or name,
-            int(rule.source.rpartition(":")[2] or 1),
-            1,
-            "E407",
-            f"{rule.id} files {rule.file.service}, which the city profile {name!r} does not map",
-            f'services there: {", ".join(profile.services)}; or rules.disable = ["{rule.id}"]',
-        )
-        for rule in bundle.rules.values()
-        if rule.file is not None and rule.file.service not in profile.services
-    ]
+    findings = []
+    for rule in bundle.rules.values():
+        urgent = rule.file is not None and rule.file.urgent and emergency is not None
+        asked, desk = (emergency, config.emergency) if urgent else (profile, config.city)
+        assert asked is not None
+        assert desk is not None
+        if rule.file is None or rule.file.service in asked.services:
+            continue
+        file, _, line = rule.source.rpartition(":")
+        service, name = rule.file.service, desk.profile
+        message = f"{rule.id} files {service}, which the city profile {name!r} does not map"
+        help_ = f'services there: {", ".join(asked.services)}; or rules.disable = ["{rule.id}"]'
+        findings.append(Finding(file or name, int(line or 1), 1, "E407", message, help_))
+    return findings
 
 
 def _unreachable(config: Config) -> Iterator[Finding]:
     """Addresses and certificates that cannot be right, whatever the network says."""
-    try:
-        check_endpoint(config.city.endpoint)
-    except EndpointError as error:
-        help_ = 'endpoint = "https://311.example.org/open311/v2"; http only on this machine'
-        yield config.finding(["city", "endpoint"], "E411", str(error), help_)
+    for name in ("city", "emergency"):
+        try:
+            if (desk := getattr(config, name)) is not None:
+                check_endpoint(desk.endpoint)
+        except EndpointError as error:
+            help_ = 'endpoint = "https://311.example.org/open311/v2"; http only on this machine'
+            yield config.finding([name, "endpoint"], "E411", str(error), help_)
     try:
         tls_context(config.broker.ca_file)
     except OSError as error:

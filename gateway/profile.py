@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.outbox import Policy, Prefer
+from gateway.delivery import Policy, Prefer
 from rules.finding import Finding
 
 PROFILE_BYTES_MAX = 1_048_576
@@ -26,7 +26,7 @@ PROFILE_BYTES_MAX = 1_048_576
 HOLES = frozenset(
     {"reference", "asset_id", "place_id", "observed_at", "rule", "service", "address"}
 )
-"""What a text may be filled with; `extra.NAME` names a fact of the request as well."""
+"""What a text may be filled with; `asset.NAME` is what the asset file says."""
 FIELDS = frozenset(
     {
         "email", "device_id", "account_id", "first_name", "last_name", "phone", "address_id",
@@ -97,7 +97,7 @@ class ProfileError(Exception):
 
 def _text_with_holes(text: str) -> str:
     for hole in HOLE.findall(text):
-        if hole not in HOLES and not hole.startswith("extra."):
+        if hole not in HOLES and not hole.startswith(("extra.", "asset.")):
             raise ValueError(f"nothing fills {{{hole}}}; there are {', '.join(sorted(HOLES))}")
     return text
 
@@ -198,8 +198,17 @@ class Profile(_Strict):
     services that are about no one spot."""
     follow_s: Seconds = 3_600
     """An open request is asked for again after so long; 0: never."""
+    verify_s: Seconds = 3_600
+    """So long after the city has closed a request, its sensor is to show that it is repaired."""
+    updates: bool = False
+    """The city takes mySociety's `servicerequestupdates`: it is told when a fault is over."""
+    reopen: bool = False
+    """By such an update it opens a closed request again; else what is not repaired is filed anew.
+    """
     link_days: int = Field(default=30, ge=1, le=89)
     """How old such a request may be."""
+    link_closed_days: int = Field(default=14, ge=0, le=89)
+    """One that was closed this recently counts too, if the fault is older than that; 0: never."""
     definitions: bool = True
     """Hold each request against the city's service list and definitions before it is sent."""
     fields: Annotated[Mapping[str, Text], AfterValidator(_standard_fields)] = {}

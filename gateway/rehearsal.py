@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.assets import City
-from gateway.incidents import Incident, State
-from gateway.outbox import Row, reference_for
+from gateway.delivery import Row
+from gateway.incident import Incident, State
+from gateway.outbox import reference_for
 from gateway.requests import service_request
 from rules.rule import Bundle, Rule
 from rules.track import ZONE, Subject

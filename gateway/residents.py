@@ -1,17 +1,20 @@
-"""What residents reported already: an open request of theirs about the same fault.
+"""What residents reported already: a request of theirs about the same fault.
 
 A fault that somebody reported is not asked for again; it is followed under the request that is
-there. Looks only at open requests of the same service, and never at our own: those carry a
-reference. What cannot be read stops nothing. Keeps each list for some minutes; never sends.
+there. Looks only at requests of the same service that are open, or were closed not long ago and
+after the fault began, and never at our own: those carry a reference. What cannot be read stops
+nothing. Keeps each list for some minutes; never sends.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from gateway.delivery import CannotTell, Found, Row
 from gateway.georeport_read import Record, id_of, texts_of
-from gateway.outbox import REFERENCE_PREFIX, CannotTell, Found, Row
+from gateway.outbox import REFERENCE_PREFIX
 from gateway.places import metres
 
 FRESH_S = 300.0
@@ -23,8 +26,9 @@ ID_CHARS_MIN = 4
 """A shorter asset id may stand in any text."""
 DAY_MS = 86_400_000
 
-Read = Callable[[str, int, int], Sequence[Record] | CannotTell]
-"""service, from ms, to ms -> what the city lists of it."""
+Read = Callable[[str, int, int, str], Sequence[Record] | CannotTell]
+"""service, from ms, to ms, status -> what the city lists of it."""
+OPEN, CLOSED = "open", "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +50,45 @@ class Residents:
     def __init__(self, read: Read, now_s: Callable[[], float]) -> None:
         self._read = read
         self._now_s = now_s
-        self._known: dict[str, tuple[float, Sequence[Record]]] = {}
+        self._known: dict[tuple[str, str], tuple[float, Sequence[Record]]] = {}
 
-    def match(self, row: Row, radius_m: float, days: int, now_ms: int) -> Found | None:
-        """The request that is about the row's fault; None where there is none, or no telling."""
-        until_s, records = self._known.get(row.service, (0.0, ()))
-        if self._now_s() >= until_s:
-            read = self._read(row.service, now_ms - days * DAY_MS, now_ms)
-            records = () if isinstance(read, CannotTell) else [*filter(_is_theirs, read)]
-            self._known[row.service] = self._now_s() + FRESH_S, records
-        best = best_of(records, row, radius_m)
+    def match(
+        self, row: Row, radius_m: float, days: int, closed_days: int, now_ms: int
+    ) -> Found | None:
+        """The request that is about the row's fault; None where there is none, or no telling. One
+        that was closed `closed_days` ago at most is asked for only where none is open.
+        """
+        best = best_of(self._list(row.service, OPEN, days, now_ms), row, radius_m)
+        if best is None and closed_days:
+            closed = self._list(row.service, CLOSED, days, now_ms)
+            since_ms = max(row.request.observed_at_ms, now_ms - closed_days * DAY_MS)
+            late = [record for record in closed if closed_ms(record) >= since_ms]
+            best = best_of(late, row, radius_m)
         return None if best is None else best.found()
+
+    def _list(self, service: str, status: str, days: int, now_ms: int) -> Sequence[Record]:
+        until_s, records = self._known.get((service, status), (0.0, ()))
+        if self._now_s() >= until_s:
+            read = self._read(service, now_ms - days * DAY_MS, now_ms, status)
+            seen = () if isinstance(read, CannotTell) else read
+            records = [record for record in seen if status_of(record) == status]
+            self._known[service, status] = self._now_s() + FRESH_S, records
+        return records
+
+
+def status_of(record: Record) -> str:
+    status = record.get("status")
+    return status.strip().lower() if isinstance(status, str) else ""
+
+
+def closed_ms(record: Record) -> int:
+    """When a closed request was closed; 0 where that cannot be told."""
+    text = record.get("updated_datetime")
+    try:
+        at = datetime.fromisoformat(text if isinstance(text, str) else "")
+    except ValueError:
+        return 0
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def best_of(records: Sequence[Record], row: Row, radius_m: float) -> Match | None:
@@ -80,9 +112,7 @@ def _matches(records: Sequence[Record], row: Row, radius_m: float) -> Iterator[M
 
 
 def _is_theirs(record: Record) -> bool:
-    status = record.get("status")
-    is_open = isinstance(status, str) and status.strip().lower() == "open"
-    return is_open and not any(REFERENCE_PREFIX in text.upper() for text in texts_of(record))
+    return not any(REFERENCE_PREFIX in text.upper() for text in texts_of(record))
 
 
 def _distance_m(record: Record, row: Row) -> float | None:

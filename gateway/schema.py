@@ -55,4 +55,27 @@ MIGRATIONS: Sequence[str] = (
         notes TEXT NOT NULL, updated TEXT NOT NULL, since_ms INTEGER NOT NULL,
         next_ms INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE outbox ADD COLUMN desk TEXT NOT NULL DEFAULT 'city';
+    ALTER TABLE outbox ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN approved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE incidents ADD COLUMN closed_ms INTEGER;
+    ALTER TABLE incidents ADD COLUMN city_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE incidents ADD COLUMN earlier TEXT NOT NULL DEFAULT '';
+    ALTER TABLE incidents ADD COLUMN recent TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE followed ADD COLUMN original TEXT NOT NULL DEFAULT '';
+    CREATE INDEX outbox_sent ON outbox (first_sent_ms) WHERE first_sent_ms IS NOT NULL;
+    CREATE TABLE silences (id INTEGER PRIMARY KEY, silence TEXT NOT NULL);
+    CREATE TABLE orders (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, given_ms INTEGER NOT NULL, who TEXT NOT NULL,
+        why TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting',
+        answer TEXT NOT NULL DEFAULT '', done_ms INTEGER);
+    CREATE INDEX orders_waiting ON orders (id) WHERE state = 'waiting';
+    CREATE TABLE news (
+        incident_id INTEGER NOT NULL REFERENCES incidents (id), status TEXT NOT NULL,
+        description TEXT NOT NULL, at_ms INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'ready',
+        attempts INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '', PRIMARY KEY (incident_id, status)) WITHOUT ROWID;
+    CREATE INDEX news_due ON news (next_ms) WHERE state = 'ready';
+    """,
 )

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from gateway.assets import Asset, City, circuit_id, zone_id
 from gateway.clock import TICK_MS, minute_from
 from gateway.core import Core
+from gateway.delivery import Row
 from gateway.effects import Effects, Entry, Saved, Settings
-from gateway.incidents import Incident, State
-from gateway.outbox import Row
+from gateway.incident import Incident, State
 from gateway.telemetry import Address, Reading
 from rules.case import Case, Expectation, Sample, Stand
 from rules.rule import Bundle, Rule

@@ -17,7 +17,9 @@ from gateway.backtest import Filing
 from gateway.clock import TICK_MS
 from gateway.devices import Verdict
 from gateway.effects import StoredReading
-from gateway.incidents import Book, Incident, Neighbourhood, State, Step, wait_ms
+from gateway.incident import Incident, State, Step, wait_ms
+from gateway.incidents import Book
+from gateway.neighbourhood import Neighbourhood
 from gateway.telemetry import Decoder
 from gateway.values import heard
 from rules.columns import Unfit

@@ -24,11 +24,12 @@ from rules.head import Head
 from rules.lateness import DOWN, UP, moves
 from rules.names import Context, Names
 from rules.origin import origins
+from rules.reach import memory_ms_of, silence_ms_min_of
 from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
 from rules.syntax import Refused
 from rules.template import template
 from rules.tree import PEERS, Node, Op, canonical, settled, uses, walk
-from rules.units import DEGREE, METRE, METRE_PER_SECOND, MILLISECOND, Unit
+from rules.units import DEGREE, METRE, METRE_PER_SECOND, Unit
 
 SCOPES = ("asset", "circuit", "zone", "place")
 PLACE_KEYS = ("radius", "window", "pass_gap", "min_speed", "half_life", "heading")
@@ -335,6 +336,7 @@ def _assembled(builder: _Builder, parts: dict[str, Any]) -> Rule:
         scope=head.scope,
         on_tick=any(uses(tree, Op.SILENT, Op.PHASE, *PEERS) for tree in asked),
         silence_ms_min=silence_ms_min_of(trees["when"]),
+        memory_ms=max(map(memory_ms_of, asked)),
         slots=(None,) * builder.slots,
         params={name: settings.shown(head.params[name]) for name in sorted(builder.names.used)},
         notes=head.notes(),
@@ -362,25 +364,6 @@ def _may_be_monotone(builder: _Builder) -> bool:
         return True
     allowed = builder.attempt(lambda: settings.truth(node, builder.names, "monotone"))
     return allowed is not False
-
-
-def silence_ms_min_of(tree: Node) -> int:
-    """The silence that `when` asks for at least, from `silent > T` beside its other terms."""
-    terms = tree.args if tree.op is Op.AND else (tree,)
-    found = [0]
-    for term in terms:
-        if term.op is not Op.COMPARE:
-            continue
-        left, right = term.args
-        if str(term.detail) in ("<", "<="):
-            left, right = right, left
-        if (
-            str(term.detail) in ("<", "<=", ">", ">=")
-            and left.op is Op.SILENT
-            and (right.op is Op.NUMBER and right.unit == MILLISECOND)
-        ):
-            found.append(int(right.number))
-    return max(found)
 
 
 def _state_hash(head: Head, trees: Mapping[str, Node], parts: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from rules.instance import QUIET, Cause, Change, Instance, Phase
+from rules.instance import QUIET, Cause, Change, Instance, Phase, ask
 from rules.judging import elapse, judge_now, step
 from rules.local_time import LocalTimes
 from rules.ring import begin_here, heard, place_in, read, remember, rewind
@@ -241,6 +241,24 @@ class Engine:
             begin_here(track)
             track.wake_ms = wake_ms(track)
             self._dirty[subject_id] = track
+
+    def ask(self, subject_id: str, rule_id: str, from_ms: int) -> bool:
+        """Whether samples will tell. Somebody says that it is repaired. If it is not, a transition
+        from firing to firing says so, by samples from then on alone: what conditions remember must
+        be of that time too. Nothing is asked of groups, which are judged by what their members said
+        long ago.
+        """
+        track = self._tracks.get(subject_id)
+        i = None if track is None else track.plan.index.get(rule_id)
+        if track is None or i is None or is_group(track.subject.kind):
+            return False
+        state = track.instances[i]
+        if state.phase not in (Phase.FIRING, Phase.CLEARING):
+            return False
+        set_instance(track, i, ask(state, from_ms + track.plan.watches[i].rule.memory_ms))
+        begin_here(track)
+        self._dirty[subject_id] = track
+        return True
 
     # -- the parts ----------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     NO_DATA = "no usable sample for too long"
     DATA_AGAIN = "samples came again"
     LATE_SAMPLE = "a late sample changed what had happened"
+    STILL_TRUE = "the condition held again for its time, though it was to be repaired"
 
 
 class Instance(NamedTuple):
@@ -51,6 +52,9 @@ class Instance(NamedTuple):
     """False while the truth is unknown: the timer pauses."""
     samples: int = 0
     blind: bool = False
+    asked_ms: int = 0
+    """Somebody says that it is repaired: while it fires, the timer runs on samples from then on,
+    and says whether it is still there. 0: nobody does."""
 
 
 QUIET = Instance()
@@ -135,6 +139,13 @@ def go_blind(state: Instance, now_ms: int) -> tuple[Instance, tuple[Change, ...]
     return state._replace(blind=True, running=False), (change,)
 
 
+def ask(state: Instance, from_ms: int) -> Instance:
+    """An open episode is to show by samples from then on whether it is still there."""
+    if state.phase is Phase.FIRING:
+        state = state._replace(held_ms=0, mark_ms=from_ms, running=False, samples=0)
+    return state._replace(asked_ms=from_ms)
+
+
 def _paused(state: Instance, ts_ms: int) -> Instance:
     """The truth is unknown from here on: the last sample has spoken for the time up to now."""
     if state.phase is Phase.OK:
@@ -203,10 +214,11 @@ def _while_firing(
         clear = None if when is None else not when
     if when is True or clear is False:
         if state.phase is Phase.FIRING:
-            return state
+            return _proved(rule, state, when, ts_ms, changes) if state.asked_ms else state
         cause = Cause.TRUE_AGAIN if when is True else Cause.CLEAR_FALSE
         changes.append(Change(Phase.CLEARING, Phase.FIRING, ts_ms, cause))
-        return state._replace(phase=Phase.FIRING, held_ms=0, mark_ms=ts_ms, running=False)
+        state = state._replace(phase=Phase.FIRING, held_ms=0, mark_ms=ts_ms, running=False)
+        return state._replace(samples=0)
     if clear is None:
         return _paused(state, ts_ms)
     if state.phase is Phase.FIRING:
@@ -220,3 +232,22 @@ def _while_firing(
     state, ended = _end_if_due(rule, state, ts_ms)
     changes.extend(ended)
     return state
+
+
+def _proved(
+    rule: Rule, state: Instance, when: Truth, ts_ms: int, changes: list[Change]
+) -> Instance:
+    """It is still there when it holds as long, and in as many samples, as it took to fire."""
+    if when is not True:
+        return _paused(state, ts_ms)
+    if ts_ms < state.asked_ms:
+        return state
+    if state.samples and ts_ms - state.mark_ms > rule.gap_ms_max:
+        state = state._replace(held_ms=0, running=False, samples=0)
+    held_ms = state.held_ms + (ts_ms - state.mark_ms if state.running else 0)
+    samples = state.samples + 1
+    if samples < rule.samples_min or held_ms < rule.for_ms:
+        return state._replace(held_ms=held_ms, mark_ms=ts_ms, running=True, samples=samples)
+    cause = Cause.STILL_TRUE
+    changes.append(Change(Phase.FIRING, Phase.FIRING, ts_ms, cause, state.started_ms))
+    return Instance(Phase.FIRING, state.started_ms, state.fired_ms, 0, ts_ms)

@@ -13,9 +13,9 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Any, NamedTuple
 
-from rules.builder import silence_ms_min_of
 from rules.codegen import condition_of
 from rules.origin import Origin
+from rules.reach import silence_ms_min_of
 from rules.rule import Condition, Rule
 from rules.tree import Node, Op, Span, walk
 from rules.wording import duration_text, node_text

@@ -181,6 +181,8 @@ class Rule:
     """Judged when time passes too, not only when a sample comes (uses silence or peers)."""
     silence_ms_min: int = 0
     """For rules on silence: before this much silence the condition cannot hold."""
+    memory_ms: int = 0
+    """How far back its conditions look: the longest of their windows."""
     slots: tuple[Any, ...] = ()
     """The initial memory of its conditions."""
     params: Mapping[str, Any] = field(default_factory=dict)

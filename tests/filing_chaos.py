@@ -27,7 +27,7 @@ from delivery import KEY, a_row, running_desk
 from gateway.effects import Effects
 from gateway.filing import Filer
 from gateway.georeport_http import Timeouts
-from gateway.incidents import Incident, State
+from gateway.incident import Incident, State
 from gateway.ledger import requests_of
 from gateway.open311 import Open311Client
 from gateway.profile import read_profile

@@ -10,9 +10,10 @@ from conftest import CANARY_KEY, SENSE311, a_bin, a_free_port, wait_until, write
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.delivery import Claimed, Policy, Refused, Row, ServiceRequest
 from gateway.effects import Effects
-from gateway.incidents import Incident, State
-from gateway.outbox import Claimed, Policy, Refused, Row, ServiceRequest, advance, reference_for
+from gateway.incident import Incident, State
+from gateway.outbox import advance, reference_for
 from gateway.store import Store
 
 T0 = 1_768_453_200_000

@@ -162,7 +162,7 @@ KEPT = [
     (import_law, "gateway/cli/x.py", "from simulators import city\nfrom gateway import app"),
     (import_law, "gateway/open311.py", "from gateway.georeport_http import Line"),
     (import_law, "gateway/core.py", "from rules import engine"),
-    (libraries_in_their_rooms, "gateway/store.py", "import sqlite3, json"),
+    (libraries_in_their_rooms, "gateway/database.py", "import sqlite3, json"),
     (no_footguns, "gateway/clock.py", "time.time_ns()"),
     (no_footguns, "gateway/core.py", "re.compile(text), Random(seed), time.monotonic()"),
     (no_swallowed_errors, "gateway/filing.py", "try: f()\nexcept Exception: log(1)"),

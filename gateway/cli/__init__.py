@@ -8,7 +8,7 @@ or configuration, 3 an outside part failed.
 
 import typer
 
-from gateway.cli import ask, city, cityhall, devices, service, simulating, workbench
+from gateway.cli import ask, city, cityhall, devices, hand, service, simulating, workbench
 
 app = typer.Typer(
     name="sense311",
@@ -22,6 +22,7 @@ devices.add_to(app)
 city.add_to(app)
 app.add_typer(ask.incidents, name="incidents")
 app.add_typer(ask.requests, name="requests")
+app.add_typer(hand.silence, name="silence")
 app.add_typer(cityhall.city, name="city")
 app.add_typer(simulating.app, name="sim")
 app.add_typer(workbench.app, name="rules")

@@ -1,8 +1,9 @@
 """Commands that look at what was decided and filed: `incidents`, `requests`.
 
-They open the gateway's database beside it, for reading; `requests retry` is the one that writes.
+They open the gateway's database beside it, for reading; those that change something are in `hand`.
 """
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +31,7 @@ def list_incidents(
     from gateway.ledger import incidents_of
 
     with told_plainly(as_json=json):
-        rows = incidents_of(_database(config), ended=all_)
+        rows = incidents_of(database_of(config), ended=all_)
     answer({"incidents": rows}, table(rows, _INCIDENT_COLUMNS), as_json=json)
 
 
@@ -40,21 +41,64 @@ def show_incident(config: ConfigFile, number: int, *, json: Json = False) -> Non
     from gateway.ledger import incident_story
 
     with told_plainly(as_json=json):
-        story = incident_story(_database(config), number)
+        story = incident_story(database_of(config), number)
     if story is None:
         fail(f"no incident {number}", Code.FINDINGS, as_json=json)
-    lines = [f"{key}: {value}" for key, value in story.items() if key != "journal"]
+    story["evidence"] = _evidence(config, number)
+    lines = [
+        f"{key}: {value}" for key, value in story.items() if key not in ("journal", "evidence")
+    ]
+    lines += [f"  {name}: {text}" for name, text in story["evidence"].get("facts", {}).items()]
     answer(story, [*lines, *table(story["journal"], ("at", "before", "after", "cause"))],
            as_json=json)  # fmt: skip
 
 
+def _evidence(config: Path, number: int) -> dict[str, Any]:
+    """Empty where the files do not tell: the story is worth telling without."""
+    from gateway.config import read_config
+    from gateway.errors import ConfigError
+    from gateway.exhibit import evidence_of
+    from gateway.plans import prepare
+
+    try:
+        found = evidence_of(prepare(*read_config(config)), incident=number)
+    except ConfigError:
+        return {}
+    return found.as_dict() if found is not None else {}
+
+
+@incidents.command("why")
+def why(config: ConfigFile, number: int, *, json: Json = False) -> None:
+    """Why it fired: every clause of its rule as it was judged then, with values and margins."""
+    from gateway.cli.workbench.explaining import explained_from_store
+    from gateway.inquiry import Unanswerable
+    from gateway.ledger import case_of
+
+    try:
+        with told_plainly(as_json=json):
+            found = case_of(database_of(config), number, "")
+            if found is None:
+                fail(f"no incident {number}", Code.FINDINGS, as_json=json)
+            asked = found[0].rule, found[0].subject, found[0].fired_ms
+            told = explained_from_store(asked, None, config)
+    except Unanswerable as error:
+        fail(str(error), Code.FINDINGS, as_json=json)
+    answer(told.as_dict(), told.lines(), as_json=json)
+
+
 @requests.command("ls")
-def list_requests(config: ConfigFile, *, json: Json = False) -> None:
+def list_requests(
+    config: ConfigFile,
+    *,
+    state: Annotated[str | None, typer.Option(help="Only those: review, held, filed...")] = None,
+    json: Json = False,
+) -> None:
     """All requests, oldest first."""
     from gateway.ledger import requests_of
 
     with told_plainly(as_json=json):
-        rows = requests_of(_database(config))
+        rows = requests_of(database_of(config))
+    rows = [row for row in rows if state in (None, row["state"])]
     answer({"requests": rows}, table(rows, _REQUEST_COLUMNS), as_json=json)
 
 
@@ -64,7 +108,7 @@ def show_request(config: ConfigFile, reference: str, *, json: Json = False) -> N
     from gateway.ledger import request_story
 
     with told_plainly(as_json=json):
-        story = request_story(_database(config), reference)
+        story = request_story(database_of(config), reference)
     if story is None:
         fail(f"no request {reference}", Code.FINDINGS, as_json=json)
     lines = [f"{key}: {value}" for key, value in story.items() if key != "deliveries"]
@@ -72,20 +116,8 @@ def show_request(config: ConfigFile, reference: str, *, json: Json = False) -> N
            as_json=json)  # fmt: skip
 
 
-@requests.command("retry")
-def retry_request(config: ConfigFile, reference: str, *, json: Json = False) -> None:
-    """Try a refused or held request again, after what was wrong has been mended."""
-    from gateway.clock import SystemClock
-    from gateway.ledger import retry
-
-    with told_plainly(as_json=json):
-        state = retry(_database(config), reference, SystemClock().now_ms())
-    if state is None:
-        fail(f"{reference} is not refused or held", Code.FINDINGS, as_json=json)
-    answer({"reference": reference, "state": state}, [f"{reference}: {state}"], as_json=json)
-
-
-def _database(config: Any) -> Any:
+def database_of(config: Any) -> Any:
+    """The store's file of a configuration. ConfigError."""
     from gateway.config import read_config
 
     return read_config(config)[0].store.folder / "sense311.db"

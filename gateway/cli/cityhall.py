@@ -15,9 +15,8 @@ from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
     from gateway.open311 import Open311Client
-    from gateway.plans import Plans
     from gateway.probe import Findings
-    from gateway.profile import Wire
+    from gateway.profile import Profile, Wire
     from gateway.rehearsal import Part
 
 city = typer.Typer(help="The city's 311 server, looked at.", no_args_is_help=True)
@@ -56,17 +55,26 @@ def probe(
 @city.command("test")
 def rehearse(config: ConfigFile, *, json: Json = False) -> None:
     """A dry run: every rule's request against the live definitions, without asking for anything."""
-    from gateway.app import client_of
     from gateway.clock import SystemClock
     from gateway.config import read_config
+    from gateway.delivery import CITY, EMERGENCY
+    from gateway.desks import client_of
     from gateway.plans import prepare
     from gateway.rehearsal import rehearse as parts_of
 
     with told_plainly(as_json=json):
         plans = prepare(*read_config(config))
-    with client_of(plans) as client:
-        parts = parts_of(plans.bundle, plans.city, SystemClock().now_ms())
-        told = [_told(part, plans, client) for part in parts]
+    desks = {
+        name: (client_of(section, key, profile), profile)
+        for name, section, key, profile in plans.desks()
+    }
+    told = []
+    for part in parts_of(plans.bundle, plans.city, SystemClock().now_ms()):
+        urgent = part.rule.file is not None and part.rule.file.urgent and EMERGENCY in desks
+        client, profile = desks[EMERGENCY if urgent else CITY]
+        told.append(_told(part, profile, client))
+    for client, _ in desks.values():
+        client.close()
     faults = [one for one in told if one["faults"]]
     unread = [one for one in told if one["unread"]]
     result = {"ok": not faults and not unread, "desk": plans.config.city.endpoint, "rules": told}
@@ -96,7 +104,7 @@ def profiles(*, json: Json = False) -> None:
 
 def _probed(url: str, jurisdiction: str | None) -> "Findings | str":
     """What was found, or why there is no service list in either format."""
-    from gateway.outbox import CannotTell
+    from gateway.delivery import CannotTell
     from gateway.profile import Wire
 
     reasons = []
@@ -118,7 +126,7 @@ def _reader(url: str, wire: "Wire", jurisdiction: str | None) -> "Open311Client"
 
 
 def _looked_into(url: str, wire: "Wire", client: "Open311Client") -> "Findings":
-    from gateway.outbox import CannotTell
+    from gateway.delivery import CannotTell
     from gateway.probe import Findings, proposals
 
     offers = client.catalogue.offers()
@@ -144,25 +152,25 @@ def _looked_into(url: str, wire: "Wire", client: "Open311Client") -> "Findings":
 # -- the dry run -----------------------------------------------------------------------------------
 
 
-def _told(part: "Part", plans: "Plans", client: "Open311Client") -> dict[str, Any]:
+def _told(part: "Part", profile: "Profile", client: "Open311Client") -> dict[str, Any]:
+    from gateway.delivery import CannotTell, Refused
     from gateway.georeport_form import write_form
-    from gateway.outbox import CannotTell, Refused
     from gateway.profile import Location
 
     assert part.rule.file is not None
     service = part.rule.file.service
-    mapped = plans.profile.services[service]
+    mapped = profile.services[service]
     told: dict[str, Any] = {
         "rule": part.rule.id, "service": service, "code": mapped.code, "watched": part.watched,
         "faults": [], "unread": "", "form": {},
     }  # fmt: skip
     if part.row is None:
         return told | {"note": "watches nothing in this city"}
-    form = write_form(part.row, plans.profile)
+    form = write_form(part.row, profile)
     if isinstance(form, Refused):
         fix = "give the assets an address, or take it out of the profile's location"
         return told | {"faults": [{"message": form.reason, "fix": fix}]}
-    if Location.ADDRESS in plans.profile.location and part.without_address:
+    if Location.ADDRESS in profile.location and part.without_address:
         told["note"] = f"{part.without_address} of {part.watched} have no address"
     faults = client.catalogue.faults(service, mapped.code, form)
     if isinstance(faults, CannotTell):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from gateway.outbox import Row, RowChangedError, ServiceRequest, State, reference_for
+from gateway.delivery import Row, ServiceRequest, State
+from gateway.outbox import RowChangedError, reference_for
 
 KEY = "canary-key-7f3a"
 T0_MS = 1_768_500_000_000
@@ -58,9 +59,12 @@ class SqliteLedger:
         stored = [pickle.loads(blob) for (blob,) in self._db.execute("SELECT row FROM rows")]
         return sorted(stored, key=lambda row: (row.created_ms, row.reference))
 
-    def outbox_due(self, now_ms, limit):
+    def outbox_due(self, now_ms, limit, desk="city"):
         due = [row for row in self.rows() if row.state in DUE and row.next_ms <= now_ms]
         return due[:limit]
+
+    def stopped(self):
+        return ""
 
     def outbox_save(self, before, after, event, at_ms):
         stored = {row.reference: row for row in self.rows()}[before.reference]

@@ -8,6 +8,7 @@ import json
 from gateway.assets import Asset, City
 from gateway.core import Core
 from gateway.effects import Incoming, Saved, Settings
+from gateway.orders import Given
 from gateway.requests import rfc3339
 from rules.files import load, read_library
 
@@ -64,7 +65,8 @@ class Gate:
         self.settings = Settings(start_ms=start_ms - MINUTE_MS, **settings)
         self.rows, self.readings, self.refusals, self.journal = [], [], [], []
         self.incidents = {}
-        self.duplicates = 0
+        self.news = []
+        self.duplicates = self.ordered = 0
         self.core = self._built()
 
     def _built(self):
@@ -113,4 +115,15 @@ class Gate:
         self.journal += effects.journal
         self.incidents |= effects.incidents
         self.duplicates += effects.duplicates
+        self.news += effects.news
         return effects
+
+    def obey(self, *orders, minute=None):
+        """Orders, numbered on from 1; the answers."""
+        given = []
+        for order in orders:
+            self.ordered += 1
+            given.append(Given(self.ordered, order, "ann"))
+        now_ms = self.core.tick_ms if minute is None else at(minute, self.start_ms)
+        effects = self._keep(self.core.obey(given, now_ms))
+        return [(answer.done, answer.text) for answer in effects.answers]

@@ -9,9 +9,9 @@ from delivery import KEY, T0_MS, a_row, running_desk
 
 from gateway.catalogue import FRESH_S, UNREAD_S, Catalogue
 from gateway.definition import Attribute, attributes_of, faults_of, offers_of, unknown_service
+from gateway.delivery import CannotTell, Cause, Filed, NotSent, Refused
 from gateway.georeport_read import read_record, read_records
 from gateway.open311 import Open311Client
-from gateway.outbox import CannotTell, Cause, Filed, NotSent, Refused
 from gateway.profile import Profile, Wire
 
 KIND = {"code": "KIND", "datatype": "singlevaluelist", "required": "true",

@@ -5,8 +5,8 @@ import time
 import pytest
 from delivery import KEY, a_row, running_desk
 
+from gateway.delivery import Filed, Found, NotSent, Tokened, TokenResolved
 from gateway.open311 import Open311Client
-from gateway.outbox import Filed, Found, NotSent, Tokened, TokenResolved
 from gateway.profile import ProfileError, Wire, built_in_profiles, read_profile
 from simulators.desk import DIALECTS
 

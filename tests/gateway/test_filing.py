@@ -12,6 +12,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.delivery import (
+    CannotTell,
+    Cause,
+    Claimed,
+    Filed,
+    Found,
+    NotSent,
+    Prefer,
+    Recovered,
+    Refused,
+    State,
+    Tokened,
+    TokenResolved,
+    Unknown,
+)
 from gateway.filing import (
     DOWN_PAUSE_MS_MAX,
     FAILURES_IN_A_ROW_MAX,
@@ -24,23 +39,7 @@ from gateway.filing import (
 )
 from gateway.georeport_http import Timeouts
 from gateway.open311 import Open311Client
-from gateway.outbox import (
-    CannotTell,
-    Cause,
-    Claimed,
-    Filed,
-    Found,
-    NotSent,
-    Prefer,
-    Recovered,
-    Refused,
-    RowChangedError,
-    State,
-    Tokened,
-    TokenResolved,
-    Unknown,
-    advance,
-)
+from gateway.outbox import RowChangedError, advance
 from gateway.profile import Listing, Profile, read_profile
 
 H_S = 60
@@ -76,10 +75,13 @@ class DictLedger:
     def add(self, *rows):
         self.stored |= {row.reference: row for row in rows}
 
-    def outbox_due(self, now_ms, limit):
+    def outbox_due(self, now_ms, limit, desk="city"):
         waiting = {State.READY, State.SENDING, State.UNCERTAIN, State.TOKENED}
         due = [r for r in self.stored.values() if r.state in waiting and r.next_ms <= now_ms]
         return sorted(due, key=lambda row: row.created_ms)[:limit]
+
+    def stopped(self):
+        return ""
 
     def outbox_save(self, before, after, event, at_ms):
         self._maybe_crash()
@@ -442,7 +444,7 @@ def test_a_row_that_somebody_else_moved_is_left_to_them():
     ledger.outbox_save(
         row, advance(row, Claimed(), clock.ms, PROFILE.policy(row.service)), "claimed", clock.ms
     )
-    ledger.outbox_due = lambda _now_ms, _limit: stale
+    ledger.outbox_due = lambda _now_ms, _limit, _desk: stale
     filer.step()
     assert desk.posts == 0
 
@@ -472,11 +474,11 @@ def test_a_store_that_fails_does_not_end_the_filer():
     wake = threading.Event()
     broken, due = threading.Event(), ledger.outbox_due
 
-    def failing(now_ms, limit):
+    def failing(now_ms, limit, desk):
         if not broken.is_set():
             broken.set()
             raise OSError("disk full")
-        return due(now_ms, limit)
+        return due(now_ms, limit, desk)
 
     ledger.outbox_due = failing
     ledger.add(a_row())

@@ -7,27 +7,27 @@ from dataclasses import replace
 import pytest
 from delivery import KEY, a_row, running_desk
 
+from gateway.delivery import CannotTell, Cause
 from gateway.effects import Effects
 from gateway.filing import Filer, Health
 from gateway.following import AT_ONCE, CLOSED_DAYS, DAY_MS, TROUBLE_MS, Followed, Follower, seen
-from gateway.incidents import Incident, State
+from gateway.incident import Incident, State
 from gateway.ledger import request_story, requests_of
 from gateway.open311 import Open311Client
-from gateway.outbox import CannotTell, Cause
 from gateway.profile import read_profile
 from gateway.store import Store
 
 HOUR_MS = 3_600_000
 T0_MS = 1_768_500_000_000
-OPEN = Followed("SCG-1", "7", "open", "", "", T0_MS, T0_MS)
+OPEN = Followed("SCG-1", 1, "7", "open", "", "", T0_MS, T0_MS)
 CLOSED = replace(OPEN, status="closed")
 
 
 @pytest.mark.parametrize(
     ("before", "record", "status", "pause_ms"),
     [
-        (Followed("SCG-1", "7"), {"status": "open"}, "open", HOUR_MS),
-        (Followed("SCG-1", "7"), None, "", HOUR_MS),
+        (Followed("SCG-1", 1, "7"), {"status": "open"}, "open", HOUR_MS),
+        (Followed("SCG-1", 1, "7"), None, "", HOUR_MS),
         (OPEN, {"status": "Open"}, "open", HOUR_MS),
         (OPEN, None, "open", HOUR_MS),
         (OPEN, {"status": None}, "open", HOUR_MS),
@@ -52,13 +52,13 @@ def test_a_request_that_is_closed_for_a_month_is_left_alone():
 
 class Book:
     def __init__(self, count):
-        self.rows = [Followed(f"SCG-{n}", str(n)) for n in range(count)]
+        self.rows = [Followed(f"SCG-{n}", n, str(n)) for n in range(count)]
         self.changed = []
 
-    def follow_due(self, now_ms, limit):
+    def follow_due(self, now_ms, limit, desk="city"):
         return [row for row in self.rows if row.next_ms <= now_ms][:limit]
 
-    def follow_save(self, rows, changed, at_ms):
+    def follow_save(self, rows, changed, orders, at_ms):
         new = {row.reference: row for row in rows}
         self.rows = [new.get(row.reference, row) for row in self.rows]
         self.changed += changed
@@ -106,7 +106,7 @@ def test_with_no_pause_nothing_is_followed():
 class Asked:
     """A desk that asks for a pause; nothing waits there otherwise."""
 
-    def outbox_due(self, now_ms, limit):
+    def outbox_due(self, now_ms, limit, desk="city"):
         return []
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from gateway.incidents import Book, Incident, Neighbourhood, Step, key_of
+from gateway.incident import Incident, Step, key_of
+from gateway.incidents import Book
+from gateway.neighbourhood import Neighbourhood
 from rules.engine import Transition
 from rules.instance import Cause, Phase
 from rules.rule import Condition, Filing, Rule, Template
@@ -87,7 +89,7 @@ class World:
 
     def restart(self):
         """A new book from what the store would hold."""
-        old = self.book
+        old = self.book._shelf
         kept = [*old._open.values(), *old._ended.values()]
         rows = [msgspec.convert(msgspec.structs.astuple(i), Incident) for i in kept]
         self.book = self.new_book()

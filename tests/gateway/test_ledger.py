@@ -6,24 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import ledger
-from gateway.effects import Effects, Entry
-from gateway.errors import StoreBroken
-from gateway.incidents import Incident, State
-from gateway.outbox import (
+from gateway import by_hand, ledger
+from gateway.delivery import (
     Absent,
     Cause,
     Claimed,
     NoReadBack,
     Policy,
     Refused,
+    Retry,
     Row,
     ServiceRequest,
     Unknown,
-    advance,
-    in_doubt,
-    reference_for,
 )
+from gateway.effects import Effects, Entry
+from gateway.errors import StoreBroken
+from gateway.incident import Incident, State
+from gateway.outbox import advance, in_doubt, reference_for
 from gateway.store import Store
 
 POLICY = Policy(visibility_ms=0, absent_gap_ms=0, absent_reads=1)
@@ -90,7 +89,7 @@ def test_a_request_is_shown_with_each_step_of_its_delivery(books):
 def test_retry_puts_a_refused_request_back(books):
     """It is due at once, and the step is in its log."""
     moved(books, a_row(1), Claimed(), Refused("no such service"))
-    assert ledger.retry(books.path, a_row(1).reference, T0 + 5) == "ready"
+    assert by_hand.move(books.path, a_row(1).reference, Retry(), T0 + 5).state == "ready"
     assert books.outbox_due(T0 + 5, 9)[0].reference == a_row(1).reference
     story = ledger.request_story(books.path, a_row(1).reference)
     assert story is not None
@@ -105,7 +104,7 @@ def test_retry_keeps_what_the_row_knows(books):
     doubtful = moved(books, a_row(1), Claimed(), unknown, Absent(T0 + 10))
     assert in_doubt(doubtful)
     refused = moved(books, doubtful, Claimed(), Refused("closed today"))
-    assert ledger.retry(books.path, refused.reference, T0 + 50) == "ready"
+    assert by_hand.move(books.path, refused.reference, Retry(), T0 + 50).state == "ready"
     (after,) = [r for r in books.outbox_rows() if r.reference == refused.reference]
     assert after == replace(refused, state="ready", looks=0, next_ms=T0 + 50)
     assert in_doubt(after)
@@ -115,21 +114,23 @@ def test_retry_takes_a_held_request(books):
     """A person has looked with their own eyes."""
     held = moved(books, a_row(1), Claimed(), Unknown(Cause.TIMEOUT, "timeout"), NoReadBack())
     assert held.state == "held"
-    assert ledger.retry(books.path, held.reference, T0) == "ready"
+    assert by_hand.move(books.path, held.reference, Retry(), T0).state == "ready"
 
 
 @pytest.mark.parametrize("events", [[], [Claimed()], [Claimed(), Unknown(Cause.DROPPED, "x")]])
 def test_retry_leaves_a_request_alone_that_is_under_way(books, events):
     """Ready, sending, uncertain: not a person's to move; nothing is changed."""
     row = moved(books, a_row(1), *events)
-    assert ledger.retry(books.path, row.reference, T0) is None
+    with pytest.raises(by_hand.NotPossibleError, match=f"{row.state}: it is not refused or held"):
+        by_hand.move(books.path, row.reference, Retry(), T0)
     assert books.outbox_rows()[0] == row
-    assert ledger.retry(books.path, "SCG-none", T0) is None
+    with pytest.raises(by_hand.NotPossibleError, match="no request SCG-none"):
+        by_hand.move(books.path, "SCG-none", Retry(), T0)
 
 
 def test_the_books_are_open_while_the_gateway_writes_and_after_it_has_gone(tmp_path):
     """A reader beside an open transaction sees what is committed; so does one of a closed file."""
-    with closing(Store(tmp_path)) as books, books._transaction() as db:
+    with closing(Store(tmp_path)) as books, books.transaction() as db:
         db.execute("INSERT OR REPLACE INTO meta VALUES ('x', 'y')")
         assert ledger.requests_of(books.path) == []
     assert ledger.incidents_of(tmp_path / "sense311.db", ended=True) == []

@@ -15,6 +15,17 @@ from delivery import KEY, T0_MS, a_row, running_desk
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.delivery import (
+    CannotTell,
+    Cause,
+    Filed,
+    Found,
+    NotSent,
+    Refused,
+    Tokened,
+    TokenResolved,
+    Unknown,
+)
 from gateway.georeport_form import DESCRIPTION_CHARS_MAX, tagged, write_form
 from gateway.georeport_http import EndpointError, Timeouts, check_endpoint
 from gateway.georeport_read import (
@@ -26,17 +37,6 @@ from gateway.georeport_read import (
     sightings,
 )
 from gateway.open311 import ANSWER_BYTES_MAX, PAGES_MAX, Open311Client
-from gateway.outbox import (
-    CannotTell,
-    Cause,
-    Filed,
-    Found,
-    NotSent,
-    Refused,
-    Tokened,
-    TokenResolved,
-    Unknown,
-)
 from gateway.profile import Profile, ProfileError, Wire, built_in_profiles, read_profile
 
 DESK = read_profile("desk")

@@ -8,17 +8,17 @@ from delivery import T0_MS, a_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.outbox import (
-    AHEAD_MS_MAX,
-    PAUSE_MS_MAX,
-    REASON_CHARS_MAX,
+from gateway.delivery import (
     Absent,
+    Approved,
     CannotTell,
     Cause,
     Claimed,
+    Diverted,
     Filed,
     Found,
     NoReadBack,
+    NotReopened,
     NotSent,
     Policy,
     Prefer,
@@ -30,6 +30,12 @@ from gateway.outbox import (
     Tokened,
     TokenResolved,
     Unknown,
+    Withdrawn,
+)
+from gateway.outbox import (
+    AHEAD_MS_MAX,
+    PAUSE_MS_MAX,
+    REASON_CHARS_MAX,
     advance,
     in_doubt,
     legal,
@@ -54,12 +60,25 @@ EVENTS = [
     NoReadBack(),
     TokenResolved("7"),
     Retry(),
+    Diverted("over the budget"),
+    Approved("ann"),
+    Withdrawn("part of another"),
+    NotReopened("no"),
 ]
 AFTER = {
     ("ready", "Claimed"): "sending",
     ("ready", "Found"): "filed",
     ("ready", "Tokened"): "tokened",
     ("ready", "CannotTell"): "ready",
+    ("ready", "Diverted"): "review",
+    ("ready", "Withdrawn"): "withdrawn",
+    ("review", "Approved"): "ready",
+    ("review", "Withdrawn"): "withdrawn",
+    ("review", "Found"): "filed",
+    ("withdrawn", "Approved"): "ready",
+    ("reopening", "Found"): "filed",
+    ("reopening", "NotReopened"): "ready",
+    ("refused", "Found"): "filed",
     ("sending", "Filed"): "filed",
     ("sending", "Tokened"): "tokened",
     ("sending", "Refused"): "refused",
@@ -81,8 +100,9 @@ AFTER = {
 
 
 def in_state(state, **more):
-    sent = {} if state is State.READY else {"first_sent_ms": T0_MS, "last_sent_ms": T0_MS}
-    attempts = 0 if state is State.READY else 1
+    unsent = state in (State.READY, State.REVIEW)
+    sent = {} if unsent else {"first_sent_ms": T0_MS, "last_sent_ms": T0_MS}
+    attempts = 0 if unsent else 1
     return replace(a_row(), state=state, attempts=attempts, **(sent | more))
 
 

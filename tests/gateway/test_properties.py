@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_city import Gate, at, city_of, lamp
 
-from gateway.incidents import Why
+from gateway.incident import Why
 from gateway.store import Store
 
 pytestmark = pytest.mark.slow

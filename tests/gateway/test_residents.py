@@ -1,13 +1,15 @@
 """What residents reported already is linked, not asked for again."""
 
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from delivery import KEY, SqliteLedger, a_row, running_desk
 
+from gateway.delivery import CannotTell, Cause, State
 from gateway.filing import Filer
 from gateway.open311 import Open311Client
-from gateway.outbox import CannotTell, Cause, State
 from gateway.profile import read_profile
 from gateway.residents import FRESH_S, Residents, best_of
 
@@ -31,8 +33,6 @@ def theirs(**more):
         (theirs(lat=str(LAT + 900 * M), description="pole L-0042 is dark"), None),
         (theirs(lat="", long="", attributes={"pole": "l-0042"}), 0.95),
         (theirs(lat=str(LAT + 100 * M), description="pole L-00421 is dark"), None),
-        (theirs(status="closed"), None),
-        (theirs(status=""), None),
         (theirs(service_request_id=""), None),
         (theirs(description="x [SCG-0123456789ABCDEF0123456789ABCDEF]"), None),
         (theirs(lat="0", long="0"), None),
@@ -41,11 +41,43 @@ def theirs(**more):
     ],
 )
 def test_an_open_request_of_somebody_else_at_the_spot_is_the_same_fault(record, score):
-    """Or one that names the asset; ours, closed ones, and those elsewhere are not."""
+    """Or one that names the asset; ours, and those elsewhere, are not."""
     match = best_of([record], a_row(), 15.0)
     assert (match.score if match else None) == (
         score if score is None else pytest.approx(score, 0.01)
     )
+
+
+NOW_MS = 1_768_500_000_000
+HOUR_MS = 3_600_000
+
+
+def closed_at(hours_ago):
+    at = datetime.fromtimestamp(NOW_MS / 1000 - hours_ago * 3600, UTC)
+    return at.isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("more", "began_h", "found"),
+    [
+        ({}, 5, True),
+        ({"status": "OPEN "}, 5, True),
+        ({"status": ""}, 5, False),
+        ({"status": None}, 5, False),
+        ({"status": "closed", "updated_datetime": closed_at(2)}, 5, True),
+        ({"status": "closed", "updated_datetime": closed_at(2)}, 1, False),
+        ({"status": "closed", "updated_datetime": closed_at(15 * 24)}, 20 * 24, False),
+        ({"status": "closed", "updated_datetime": "yesterday"}, 5, False),
+        ({"status": "closed"}, 5, False),
+    ],
+)
+def test_a_request_that_was_closed_after_the_fault_began_is_about_it_too(more, began_h, found):
+    """For two weeks; one that was closed before it began was about another fault."""
+    residents = Residents(lambda *_: [theirs(**more)], lambda: 0.0)
+    row = a_row()
+    request = replace(row.request, observed_at_ms=NOW_MS - began_h * HOUR_MS)
+    match = residents.match(replace(row, request=request), 15.0, 30, 14, NOW_MS)
+    assert (match is not None) == found
 
 
 def test_of_several_the_nearest_is_linked():
@@ -59,15 +91,15 @@ def test_a_storm_of_faults_reads_the_list_once():
     """And what could not be read stops nothing."""
     now_s, asked = [0.0], []
 
-    def read(service, since_ms, until_ms):
+    def read(service, since_ms, until_ms, status):
         asked.append(service)
         return CannotTell(Cause.TIMEOUT, "t")
 
     residents = Residents(read, lambda: now_s[0])
     for _ in range(5):
-        assert residents.match(a_row(), 15.0, 30, 0) is None
+        assert residents.match(a_row(), 15.0, 30, 0, 0) is None
     now_s[0] = FRESH_S
-    residents.match(a_row(), 15.0, 30, 0)
+    residents.match(a_row(), 15.0, 30, 0, 0)
     assert asked == ["STREETLIGHT_OUT"] * 2
 
 

@@ -5,24 +5,17 @@ import os
 import sqlite3
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from gateway import schema, store
+from gateway import database, schema
+from gateway.delivery import Claimed, Filed, Policy, Row, ServiceRequest
 from gateway.devices import Device
 from gateway.effects import Effects, Entry, StoredReading, StoredRefusal
 from gateway.errors import StoreBroken, StoreFull
-from gateway.incidents import Incident, State
-from gateway.outbox import (
-    Claimed,
-    Filed,
-    Policy,
-    Row,
-    RowChangedError,
-    ServiceRequest,
-    advance,
-    reference_for,
-)
+from gateway.incident import Incident, State
+from gateway.outbox import RowChangedError, advance, reference_for
 from gateway.store import PRUNE_ROWS, Store
 
 HOUR_MS = 3_600_000
@@ -88,7 +81,7 @@ def test_a_database_that_is_not_durable_is_refused(tmp_path, path, pragma, said)
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA {pragma}")
         with pytest.raises(StoreBroken, match=said):
-            store._assert_durable(db)
+            database._assert_durable(db)
 
 
 def test_migrations_run_once_each_and_in_order(tmp_path, monkeypatch):
@@ -97,7 +90,7 @@ def test_migrations_run_once_each_and_in_order(tmp_path, monkeypatch):
         old.commit(readings(1, 3))
         installation = old.load().installation
     more = (*schema.MIGRATIONS, "CREATE TABLE more (id); INSERT INTO more VALUES (1)")
-    monkeypatch.setattr(store, "MIGRATIONS", more)
+    monkeypatch.setattr(database, "MIGRATIONS", more)
     for _ in range(2):
         with closing(Store(tmp_path)) as new:
             assert count(new, "more") == 1
@@ -109,10 +102,10 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     """Its statements and the note that it ran are one transaction."""
     Store(tmp_path).close()
     bad = (*schema.MIGRATIONS, "CREATE TABLE half (id); INSERT INTO no_such_table VALUES (1)")
-    monkeypatch.setattr(store, "MIGRATIONS", bad)
+    monkeypatch.setattr(database, "MIGRATIONS", bad)
     with pytest.raises(StoreBroken, match="no_such_table"):
         Store(tmp_path)
-    monkeypatch.setattr(store, "MIGRATIONS", schema.MIGRATIONS)
+    monkeypatch.setattr(database, "MIGRATIONS", schema.MIGRATIONS)
     with closing(Store(tmp_path)) as good:
         names = [n for (n,) in good._db.execute("SELECT name FROM sqlite_master")]
         assert "half" not in names
@@ -169,7 +162,7 @@ def test_a_batch_that_fails_at_its_end_leaves_nothing(books):
     """The same incident twice in the outbox: none of the readings before it stay either."""
     effects = fault(1)
     effects.readings = [a_reading(1)]
-    effects.outbox *= 2
+    effects.outbox.append(replace(effects.outbox[0], reference="SCG-another"))
     with pytest.raises(StoreBroken, match="UNIQUE"):
         books.commit(effects)
     assert [count(books, t) for t in ("readings", "incidents", "outbox", "journal")] == [0] * 4
@@ -264,7 +257,7 @@ def test_numbers_are_not_given_twice_after_pruning(tmp_path):
 def test_full_is_told_apart_from_broken_and_passes(books):
     """No page is left: the batch has no effect; with room it goes through."""
     books.commit(readings(1, 5))
-    used = books._pragma("page_count")
+    used = books.pragma("page_count")
     books._db.execute(f"PRAGMA max_page_count = {used}")
     with pytest.raises(StoreFull):
         books.commit(readings(6, 50, size=4000))
@@ -331,7 +324,7 @@ def test_a_really_full_disk_is_full_and_recovers(small_disk):
 def test_the_ballast_is_given_up_for_room(books):
     """It takes its room at the start, so that recovery has some."""
     ballast = books.path.parent / "ballast"
-    assert ballast.stat().st_size == store.BALLAST_BYTES
+    assert ballast.stat().st_size == database.BALLAST_BYTES
     books.make_room()
     assert not ballast.exists()
     books.keep_ballast()

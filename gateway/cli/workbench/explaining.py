@@ -98,7 +98,7 @@ def _ask(
             _check(place, rules)
             at_ms, zone = _time(at, is_live=place.config is not None)
             if place.config is not None:
-                return _from_store((rule, asset, at_ms), zone, place.config)
+                return explained_from_store((rule, asset, at_ms), zone, place.config)
             return _from_recording((rule, asset, at_ms), zone, place, rules)
     except (Unanswerable, ValueError) as error:
         fail(str(error), Code.USAGE, as_json=as_json)
@@ -205,7 +205,10 @@ class _Sieve:
 # -- the store --------------------------------------------------------------------------------
 
 
-def _from_store(asked: tuple[str, str, int], zone: tzinfo | None, config: Path) -> "Explanation":
+def explained_from_store(
+    asked: tuple[str, str, int], zone: tzinfo | None, config: Path
+) -> "Explanation":
+    """From what the gateway of a configuration has kept. Raises Unanswerable, ConfigError."""
     from gateway.config import read_config
     from gateway.effects import Settings
     from gateway.inquiry import HISTORY_MS, Question, from_store, inquire
