@@ -21,6 +21,7 @@ from gateway.desks import desks_of
 from gateway.effects import REFUSED_BYTES_KEPT, Effects, HistoryReading, Settings, StoredRefusal
 from gateway.errors import StoreError, StoreFull
 from gateway.exhibit import evidence_of
+from gateway.phrases import read_phrases
 from gateway.plans import Plans
 from gateway.reload import Reloader
 from gateway.replies import Replies
@@ -318,6 +319,7 @@ class Gateway:
             emergency=plans.emergency is not None,
             reopens=plans.profile.reopen and plans.profile.updates,
             evidence_url=plans.evidence_url(),
+            phrases=read_phrases(plans.profile.language),
         )
         saved = self._store.load()
         core = Core(plans.city, plans.bundle, settings, saved)

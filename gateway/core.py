@@ -7,12 +7,11 @@ built again from the store: nothing in memory is ahead of the disk for longer th
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gateway import devices
 from gateway.assets import Asset, City, circuit_id
 from gateway.clock import QUORUM, Frontier, minute_from
-from gateway.delivery import CITY, EMERGENCY, Row
+from gateway.delivery import Row
 from gateway.devices import Device, Times, Verdict
 from gateway.effects import Effects, Incoming, Saved, Settings, StoredReading
 from gateway.identity import identify
@@ -21,10 +20,9 @@ from gateway.incidents import Book
 from gateway.neighbourhood import Neighbourhood
 from gateway.obeying import Obedience
 from gateway.orders import Given
-from gateway.outbox import reference_for
 from gateway.places import Place
 from gateway.refusal import Reason, Refusal
-from gateway.requests import news_of, reopened, reopening, service_request, spot_of
+from gateway.requests import news_of, reopening, row_for, service_request, spot_of
 from gateway.roadway import Roadway
 from gateway.silences import silenced
 from gateway.telemetry import Address, Decoder, Reading, numbers_of
@@ -285,31 +283,20 @@ class Core:
                 row = self._row(step)
                 effects.outbox.append(row)
                 effects.news += reopening(row, step.at_ms)
-            effects.news += news_of(step)
+            effects.news += news_of(step, self._settings.phrases)
             if step.why is Why.MERGED:
                 effects.unasked[incident.id] = f"it is part of incident {incident.parent}"
 
     def _row(self, step: Step) -> Row:
         incident = step.incident
-        rule = self._rules[incident.rule]
-        assert rule.file is not None
-        subject = self._engine.subject(incident.subject)
+        rule, subject = self._rules[incident.rule], self._engine.subject(incident.subject)
         absorbed = self._engine.count_phase(subject.id, rule.absorbs)
-        asked = service_request(incident, rule, subject, at_ms=step.at_ms, absorbed=absorbed)
-        reference = reference_for(key_of(self._installation, incident))
-        if self._settings.evidence_url:
-            asked = replace(asked, media_url=f"{self._settings.evidence_url}/{reference}.png")
-        urgent = rule.file.urgent
-        row = Row(
-            reference=reference,
-            incident_id=incident.id,
-            service=rule.file.service,
-            request=asked,
-            created_ms=self._now_ms,
-            desk=EMERGENCY if urgent and self._settings.emergency else CITY,
-            urgent=urgent,
-        )
-        return reopened(row, incident) if self._settings.reopens else row
+        asked = service_request(
+            incident, rule, subject, at_ms=step.at_ms, absorbed=absorbed,
+            phrases=self._settings.phrases,
+        )  # fmt: skip
+        key = key_of(self._installation, incident)
+        return row_for(incident, rule, asked, key, self._now_ms, self._settings)
 
     # -- records ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from gateway.delivery import Row
 from gateway.devices import Device
 from gateway.incident import Incident, Step
 from gateway.orders import Answer
+from gateway.phrases import ENGLISH, Phrases
 from gateway.refusal import Refusal
 from gateway.silences import Silence
 from rules.engine import Transition
@@ -175,5 +176,6 @@ class Settings:
     """There is a desk of its own for what is urgent."""
     reopens: bool = False
     """The city opens a closed request again where an update asks for it."""
+    phrases: Phrases = ENGLISH
     evidence_url: str = ""
     """Under which the evidence behind each request can be seen."""

@@ -92,11 +92,12 @@ def _facts(case: Case, lines: Sequence[Line], limits: Sequence[Limit]) -> Iterab
         if last is not None:
             bounds = [_bound(limit, incident.fired_ms) for limit in limits if limit.key == line.key]
             against = "; ".join(bound for bound in bounds if bound)
-            yield line.key, f"{last:.4g} {line.unit}" + (f" ({against})" if against else "")
+            unit = "" if line.unit in ("1", "bool") else f" {line.unit}"
+            yield line.key, f"{last:.4g}{unit}" + (f" ({against})" if against else "")
     seen = max((_within(line.points, incident) for line in lines), default=0)
     if seen:
         took = duration(incident.fired_ms - incident.started_ms)
-        yield "how sure", f"{seen} readings in {took}, up to when it fired"
+        yield "how sure", f"{seen} reading{'s' * (seen > 1)} in {took}, up to when it fired"
     else:
         yield "how sure", "its readings are not kept any more, or it is about silence or others"
     if incident.earlier:

@@ -26,7 +26,9 @@ def drawn(evidence: Evidence, time_zone: str) -> bytes:
     from matplotlib.figure import Figure
 
     zone = ZoneInfo(time_zone or "UTC")
-    units = list(dict.fromkeys(line.unit for line in evidence.lines))[:ROWS_MAX] or [""]
+    limited = {limit.key for limit in evidence.limits}
+    lines = sorted(evidence.lines, key=lambda line: line.key not in limited)
+    units = list(dict.fromkeys(line.unit for line in lines))[:ROWS_MAX] or [""]
     height = HEAD_IN + ROW_IN * len(units)
     figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, layout="constrained")
     axes = figure.subplots(len(units), 1, sharex=True, squeeze=False)[:, 0]
@@ -49,7 +51,8 @@ def _row(evidence: Evidence, unit: str, axis: "Axes") -> None:
     """The signals of one unit, and what they are compared with."""
     incident = evidence.case.incident
     view = evidence.case.view()
-    end_ms = incident.cleared_ms or view.until_ms
+    seen_ms = max((line.points[-1][0] for line in evidence.lines), default=0)
+    end_ms = incident.cleared_ms or max(seen_ms, incident.fired_ms)
     axis.axvspan(_days(incident.started_ms), _days(end_ms), color=FAULT_INK, alpha=0.12, lw=0)
     axis.axvline(_days(incident.fired_ms), color=FILED_INK, lw=1, ls=":")
     keys = [line.key for line in evidence.lines if line.unit == unit]
@@ -68,7 +71,14 @@ def _row(evidence: Evidence, unit: str, axis: "Axes") -> None:
     axis.set_ylabel(unit if unit not in ("1", "bool") else "", color=INK, parse_math=False)
     axis.grid(color=GRID)
     if keys:
-        legend = axis.legend(loc="upper left", fontsize=7, framealpha=0.85)
+        legend = axis.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 0.98),
+            borderaxespad=0.2,
+            fontsize=7,
+            frameon=False,
+            ncols=3,
+        )
         for text in legend.get_texts():
             text.set_parse_math(False)
     else:

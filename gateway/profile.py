@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -191,6 +191,8 @@ class Profile(_Strict):
     dates: DateStyle = Field(default=DateStyle.ZULU, strict=False)
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """Of dates without a zone."""
+    language: Literal["en", "es", "fr", "zh"] = "en"
+    """Of what the city reads."""
     prefer: Prefer = Field(default=Prefer.NO_DUPLICATE, strict=False)
     """Which half of the promise to keep where the city shows nobody what it has."""
     link_radius_m: Radius = 15.0

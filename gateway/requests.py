@@ -5,14 +5,17 @@ asking back; what is not known reads "unknown", never nothing. What the device i
 wrong is evidence too, and stands at the end.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway.delivery import Row, ServiceRequest
+from gateway.delivery import CITY, EMERGENCY, Row, ServiceRequest
 from gateway.delivery import State as Delivery
-from gateway.effects import News
+from gateway.effects import News, Settings
 from gateway.incident import Incident, State, Step, Why
 from gateway.incidents import FLAPS
+from gateway.outbox import reference_for
+from gateway.phrases import ENGLISH, Phrases
 from gateway.silences import Spot
 from gateway.telling import FIXED, REOPEN
 from rules.fields import CLAIM
@@ -20,10 +23,17 @@ from rules.rule import Rule, Values
 from rules.track import Subject
 
 FACT_CHARS_MAX = 200
+MINUTE_MS = 60_000
 
 
 def service_request(
-    incident: Incident, rule: Rule, subject: Subject, *, at_ms: int, absorbed: int
+    incident: Incident,
+    rule: Rule,
+    subject: Subject,
+    *,
+    at_ms: int,
+    absorbed: int,
+    phrases: Phrases = ENGLISH,
 ) -> ServiceRequest:
     """The request for an incident, as it stands at `at_ms`. `absorbed`: how many faults below this
     one it explains.
@@ -41,13 +51,13 @@ def service_request(
         "firing_for": duration(max(at_ms, incident.fired_ms) - incident.started_ms),
         "absorbed.count": str(absorbed),
     }
+    template = rule.file.description_in(phrases.language)
+    text = template.render(incident.values, attributes, facts)
     group = attributes.get(rule.scope) if rule.scope in ("circuit", "zone") else None
     return ServiceRequest(
         lat=subject.lat,
         long=subject.lon,
-        description=rule.file.description.render(incident.values, attributes, facts)
-        + claimed(incident.values)
-        + before(incident),
+        description=_joined([text, *_further(incident, phrases)]),
         observed_at_ms=incident.started_ms,
         rule=rule.id,
         address=attributes.get("address"),
@@ -66,33 +76,64 @@ def _facts_of(attributes: Values) -> dict[str, str]:
     }
 
 
-def claimed(values: Values) -> str:
-    """The sentence on the device's own claims; nothing where it makes none."""
-    names = sorted(key.removeprefix(CLAIM) for key in values if key.startswith(CLAIM))
-    told = ", ".join(name.replace("_", " ") for name in names if name)
-    return f" The device itself reports: {told}." if told else ""
+def _joined(sentences: Sequence[str]) -> str:
+    """A rule's own text may want its full stop."""
+    first, *rest = sentences
+    stop = "." if rest and first and first[-1] not in ".!?。" else ""
+    return " ".join([first + stop, *rest])
 
 
-def before(incident: Incident) -> str:
-    """The sentence on what the city has heard of it already; nothing where that is nothing."""
+def _further(incident: Incident, phrases: Phrases) -> Iterator[str]:
+    """How sure it is, what the device itself says, and what the city has heard of it already."""
+    took_ms = incident.fired_ms - incident.started_ms
+    if took_ms >= MINUTE_MS:
+        yield phrases.say("Confirmed over {duration}.", duration=duration(took_ms))
+    if claims := claimed(incident.values):
+        yield phrases.say("The device itself reports: {claims}.", claims=claims)
     if incident.earlier:
-        return f" Request {incident.earlier} about it was closed; the sensor still shows the fault."
+        text = "Request {number} about it was closed; the sensor still shows the fault."
+        yield phrases.say(text, number=incident.earlier)
     times = len(incident.recent_ms) + 1
-    return f" It comes and goes: {times} times within 24 hours." if times > FLAPS else ""
+    if times > FLAPS:
+        yield phrases.say("It comes and goes: {times} times within 24 hours.", times=str(times))
 
 
-def news_of(step: Step) -> list[News]:
+def claimed(values: Values) -> str:
+    """The device's own claims; nothing where it makes none."""
+    names = sorted(key.removeprefix(CLAIM) for key in values if key.startswith(CLAIM))
+    return ", ".join(name.replace("_", " ") for name in names if name)
+
+
+def news_of(step: Step, phrases: Phrases = ENGLISH) -> list[News]:
     """What the city is told of a request that was filed, when the sensor shows that it is over."""
     incident = step.incident
     if step.why is not Why.CLEARED or incident.state is not State.QUEUED:
         return []
-    text = f"The sensor shows since {rfc3339(step.at_ms)} that the fault is over."
+    text = "The sensor shows since {time} that the fault is over."
+    text = phrases.say(text, time=rfc3339(step.at_ms))
     return [News(incident.id, FIXED, text, step.at_ms)]
 
 
-def reopened(row: Row, incident: Incident) -> Row:
-    """Where the city opens closed requests again, no other is filed: the earlier one goes on."""
-    if not incident.earlier:
+def row_for(
+    incident: Incident, rule: Rule, asked: ServiceRequest, key: str, now_ms: int, to: Settings
+) -> Row:
+    """The request on its way. Where the city opens closed requests again, none is sent for what it
+    closed unrepaired: the earlier one goes on.
+    """
+    assert rule.file is not None
+    reference, urgent = reference_for(key), rule.file.urgent
+    if to.evidence_url:
+        asked = replace(asked, media_url=f"{to.evidence_url}/{reference}.png")
+    row = Row(
+        reference=reference,
+        incident_id=incident.id,
+        service=rule.file.service,
+        request=asked,
+        created_ms=now_ms,
+        desk=EMERGENCY if urgent and to.emergency else CITY,
+        urgent=urgent,
+    )
+    if not (to.reopens and incident.earlier):
         return row
     note = f"{incident.earlier} is to be opened again"
     return replace(row, state=Delivery.REOPENING, request_id=incident.earlier, reason=note)

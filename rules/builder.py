@@ -25,7 +25,7 @@ from rules.lateness import DOWN, UP, moves
 from rules.names import Context, Names
 from rules.origin import origins
 from rules.reach import memory_ms_of, silence_ms_min_of
-from rules.rule import MODES, Condition, Filing, PlaceShape, Rule
+from rules.rule import LANGUAGES, MODES, Condition, Filing, PlaceShape, Rule, Template
 from rules.syntax import Refused
 from rules.template import template
 from rules.tree import PEERS, Node, Op, canonical, settled, uses, walk
@@ -33,6 +33,7 @@ from rules.units import DEGREE, METRE, METRE_PER_SECOND, Unit
 
 SCOPES = ("asset", "circuit", "zone", "place")
 PLACE_KEYS = ("radius", "window", "pass_gap", "min_speed", "half_life", "heading")
+FILE_KEYS = ("service", "description", "urgent", "translations")
 KEYS = (
     "id", "title", "doc", "fault", "mode", "scope", "let", "when", "unless", "hit", "place", "for",
     "cover", "clear", "no_data", "lateness", "monotone", "identity", "absorbed_by", "absorbs",
@@ -271,7 +272,7 @@ def _filing(builder: _Builder) -> Filing | None:
         return None
 
     def filing() -> Filing:
-        keys = settings.mapping(node, ("service", "description", "urgent"), "file")
+        keys = settings.mapping(node, FILE_KEYS, "file")
         service = settings.word(settings.required(keys, "service", "file"), "a service", _SERVICE)
         text = settings.text(settings.required(keys, "description", "file"), "description")
         urgent = keys.get("urgent")
@@ -279,9 +280,21 @@ def _filing(builder: _Builder) -> Filing | None:
             service.text,
             template(text, builder.context, builder.names),
             urgent is not None and settings.truth(urgent, builder.names, "urgent"),
+            _translations(builder, keys),
         )
 
     return builder.attempt(filing)
+
+
+def _translations(builder: _Builder, keys: YamlMapping) -> dict[str, Template]:
+    node = keys.get("translations")
+    if node is None:
+        return {}
+    given = settings.mapping(node, LANGUAGES[1:], "translations").entries
+    return {
+        language: template(settings.text(text, language), builder.context, builder.names)
+        for language, (_, text) in given.items()
+    }
 
 
 def _check_identity(builder: _Builder) -> None:

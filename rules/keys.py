@@ -128,6 +128,12 @@ KEYS: Mapping[str, Mapping[str, Key]] = MappingProxyType(
             service=("text", "The service, in the project's own name.", "STREETLIGHT_OUT"),
             urgent=("truth", "true: filed at once, with no wait of any kind."),
             description=("text", "What the city reads, with holes: {active_power:.0f W}."),
+            translations=("translations", "The same in other languages, with the same holes."),
+        ),
+        "translations": _keys(
+            es=("text", "In Spanish."),
+            fr=("text", "In French."),
+            zh=("text", "In Chinese."),
         ),
         "test": _keys(
             name=("text", "What it shows; unique within the rule."),

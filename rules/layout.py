@@ -33,7 +33,8 @@ _ORDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "clear": ("when", "for"),
         "cover": ("min_samples", "max_gap"),
         "absorbs": ("rules", "hold"),
-        "file": ("service", "urgent", "description"),
+        "file": ("service", "urgent", "description", "translations"),
+        "translations": ("es", "fr", "zh"),
         "test": (
             "name", "doc", "start", "every", "asset", "assets", "cabinet", "place", "vehicles",
             "feed", "expect",
@@ -53,13 +54,14 @@ _INSIDE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("rule", "cover"): "cover",
         ("rule", "absorbs"): "absorbs",
         ("rule", "file"): "file",
+        ("file", "translations"): "translations",
         ("rule", "tests"): "test",
         ("test", "expect"): "expectation",
     }
 )
 """(what a mapping is, key) -> what stands under the key; the items of a list are what it is."""
 _CONDITIONS = frozenset({("rule", "when"), ("rule", "unless"), ("rule", "hit"), ("clear", "when")})
-_PROSE = frozenset({"doc", "description", "title", "because", "source"})
+_PROSE = frozenset({"doc", "description", "title", "because", "source", "es", "fr", "zh"})
 _APART = frozenset({"params", "inputs", "rules", "rule"})
 """Top keys with a blank line before them."""
 _HASH = re.compile(r"(?:^|(?<=\s))#")

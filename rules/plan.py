@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from rules.rule import Bundle, Condition, Filing, PlaceShape, Rule, Template
+from rules.rule import LANGUAGES, Bundle, Condition, Filing, PlaceShape, Rule, Template
 from rules.tree import canonical
 
 DERIVED = frozenset(
@@ -22,6 +22,7 @@ DERIVED = frozenset(
         "on_tick",
         "origins",
         "silence_ms_min",
+        "memory_ms",
         "slots",
         "source",
         "state_hash",
@@ -34,7 +35,10 @@ _KEYS = {
     "samples_min": "cover.min_samples", "gap_ms_max": "cover.max_gap",
     "blind_after_ms": "no_data.hold", "lateness_ms": "lateness", "hold_ms": "wait for a parent",
 }  # fmt: skip
-_TEXTS = frozenset({"title", "doc", "fault", "template", "owner", "file.description"})
+_TEXTS = frozenset(
+    {"title", "doc", "fault", "template", "owner", "file.description"}
+    | {f"translations.{language}" for language in LANGUAGES}
+)
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
 
@@ -119,7 +123,8 @@ def _told(name: str, value: Any) -> dict[str, tuple[str, str]]:
         inner = {part.name: getattr(value, part.name) for part in fields(value)}
         return {f"{key}.{k}": told for n, v in inner.items() for k, told in _told(n, v).items()}
     if isinstance(value, Mapping):
-        return {f"{key}.{n}": (str(v), str(v)) for n, v in value.items()}
+        told = {n: _words(name, v) if isinstance(v, Template) else str(v) for n, v in value.items()}
+        return {f"{key}.{n}": (words, words) for n, words in told.items()}
     words = _words(name, value)
     return {key: (words, words)}
 

@@ -19,6 +19,9 @@ Values = Mapping[str, Any]
 Truth = bool | None
 """True, false, or unknown (None): Kleene's logic."""
 
+LANGUAGES = ("en", "es", "fr", "zh")
+"""Of what the city reads; the first is that of `file.description`."""
+
 MODES = ("live", "shadow")
 """In shadow a rule is judged like any other, and what it would file is only recorded."""
 
@@ -105,6 +108,12 @@ class Filing:
     description: "Template"
     urgent: bool = False
     """Filed at once: no lateness wait, no storm hold (a burning bin)."""
+    translations: Mapping[str, "Template"] = field(default_factory=dict)
+    """The description in other languages."""
+
+    def description_in(self, language: str) -> "Template":
+        """As it stands in the file where nobody has translated it."""
+        return self.translations.get(language, self.description)
 
 
 @dataclass(frozen=True, slots=True)

@@ -341,7 +341,9 @@ class _Filling:
         """What the user says of a key, with what the template says of it."""
         own = entries[key][1] if key in entries else None
         if key == "file" and isinstance(node, YamlMapping):
-            kept = own.entries if isinstance(own, YamlMapping) else self._filing()
+            kept = dict(own.entries) if isinstance(own, YamlMapping) else self._filing()
+            if "description" in node.entries:  # what translates another text is no translation
+                kept.pop("translations", None)
             return replace(node, entries={**kept, **node.entries})
         return node
 

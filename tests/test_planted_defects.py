@@ -57,7 +57,8 @@ DEFECTS = (
     Defect("a bin is measured from its brim", "gateway/assets.py",
            'height_mm + float(at.get("offset_mm", 0.0))', "height_mm + 0.0"),
     Defect("lamps do not wait for their circuit", "gateway/incidents.py",
-           "rule.file.urgent or wait_ms(rule) == 0:", "rule.file.urgent or True:"),
+           "wait_ms(rule) == 0:\n            step = self._at_once(incident, now_ms, why)",
+           "True:\n            step = self._ask(incident, now_ms, why)"),
 )  # fmt: skip
 ACK_FIRST = Defect(
     "what is not on disk is acknowledged", "gateway/app.py",

@@ -226,11 +226,13 @@ class Ledger:
             )
         return self._first("service_request_id = ?", service_request_id)
 
+    def has_request(self, request_id: str) -> bool:
+        return self._first("service_request_id = ?", request_id) is not None
+
     def add_update(self, update: Update) -> bool:
-        """Puts an update on disk; False where its id is there already, or its request is not."""
+        """Puts an update of a request that is there on disk; False where its id is there too."""
         with self._transaction():
-            known = self._first("service_request_id = ?", update.service_request_id)
-            if known is None or self._update_is_there(update.update_id):
+            if self._update_is_there(update.update_id):
                 return False
             self._db.execute(
                 "INSERT INTO request_update (update_id, service_request_id, status, description,"

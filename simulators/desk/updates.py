@@ -67,9 +67,10 @@ class Updates:
         update = self._read(pairs)
         if isinstance(update, list):
             return refused(update, fmt)
+        if not desk.ledger.has_request(update.service_request_id):
+            return refused([Refusal(Reason.NOT_FOUND, "service_request_id was not found")], fmt)
         if not desk.ledger.add_update(update):
-            words = "the update already exists, or there is no such service_request_id"
-            return refused([Refusal(Reason.INVALID, words)], fmt)
+            return refused([Refusal(Reason.INVALID, "the update already exists")], fmt)
         record = [{"update_id": update.update_id}]
         return answered("service_request_updates", record, fmt)
 

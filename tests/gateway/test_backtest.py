@@ -20,7 +20,7 @@ def test_a_fault_is_filed_once_with_all_its_times():
     assert (filing.rule, filing.asset_id, filing.service) == ("full_bin", "BIN-0", "BIN_FULL")
     times = (filing.started_ms, filing.fired_ms, filing.filed_ms, filing.cleared_ms)
     assert times == tuple(map(at, (15, 35, 40, 85)))
-    assert filing.description.replace(" %", "%") == "90% full"
+    assert filing.description.replace(" %", "%") == "90% full. Confirmed over 20 min."
 
 
 def test_what_is_held_at_the_end_is_decided():

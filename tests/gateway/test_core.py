@@ -247,7 +247,7 @@ def test_a_request_says_what_a_crew_needs():
     (row,) = gate.rows
     assert row.request.description == (
         "Street light SL-0 is dark at night: it draws 0 W of 60 W (circuit C12), "
-        "since 2026-01-16T02:00:00Z, for 20 min."
+        "since 2026-01-16T02:00:00Z, for 20 min. Confirmed over 15 min."
     )
     request = row.request
     assert (request.lat, request.long, request.address) == (LAT, LON, "1 Lake St")

@@ -64,7 +64,7 @@ def test_what_the_device_claims_stands_in_the_request():
             gate.live(minute, sent("d0", dark))
         gate.pass_to(*range(16, 25))
         (row,) = gate.rows
-        ends.append(row.request.description.partition("min.")[2])
+        ends.append(row.request.description.partition("15 min.")[2])
     assert ends == [" The device itself reports: gear failure, lamp failure.", ""]
 
 

@@ -99,7 +99,7 @@ def test_the_timeline_of_the_example_holds():
         ("{at: end, incident: sensor_clear}", ("incident: sensor_clear", "queued")),
         ("{at: end, incident: none}", ("incident: none", "queued")),
         ("{at: end, absorbed: 1}", ("absorbed: 1", "0")),
-        ("{at: end, says: Draws 9 W}", ("says: Draws 9 W", "Draws 0 W")),
+        ("{at: end, says: Draws 9 W}", ("says: Draws 9 W", "Draws 0 W. Confirmed over 15 min.")),
         ("{never: firing}", ("never: firing", "SL-42 was, +30min")),
         ("{never: filed}", ("never: filed", "STREETLIGHT_OUT was")),
     ],

@@ -53,7 +53,7 @@ def test_a_zone_is_one_incident_by_the_share_of_its_assets():
     gate.pass_to(*range(2, 20))
     assert gate.services() == ["BIN_FULL"]
     request = gate.rows[0].request
-    assert request.description == "Half of the bins of z are full"
+    assert request.description == "Half of the bins of z are full. Confirmed over 2 min."
     assert (request.asset_id, request.lat) == ("z", pytest.approx(41.88))
     fill(gate, 20, 10, 10, 10, 10)
     gate.pass_to(*range(21, 24))

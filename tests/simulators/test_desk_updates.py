@@ -64,7 +64,7 @@ def test_the_same_update_again_is_refused_and_counts_once(desk):
     ("changes", "status", "words"),
     [
         ({"api_key": "wrong"}, 403, "api_key"),
-        ({"service_request_id": "none"}, 400, "no such service_request_id"),
+        ({"service_request_id": "none"}, 404, "service_request_id was not found"),
         ({"status": "GONE"}, 400, "status must be one of"),
         ({"updated_datetime": "today"}, 400, "updated_datetime must be a time"),
         ({"description": ""}, 400, "description was not provided"),

@@ -1,0 +1,36 @@
+"""What the city reads beside a rule's own description, in its language.
+
+The texts stand in English where they are used; `languages/` holds their translations in gettext's
+format. A language that is not there is a fault of the profile, a text that is not translated a
+fault of ours: a test finds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+
+from rules.rule import LANGUAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    language: str = LANGUAGES[0]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def say(self, text: str, **values: str) -> str:
+        """The text in this language, its holes filled."""
+        return self.texts.get(text, text).format_map(values)
+
+
+ENGLISH = Phrases()
+
+
+def read_phrases(language: str) -> Phrases:
+    """One of LANGUAGES."""
+    if language == ENGLISH.language:
+        return ENGLISH
+    from babel.messages.pofile import read_po  # where another language is spoken
+
+    with (resources.files("gateway") / "languages" / f"{language}.po").open("rb") as file:
+        catalog = read_po(file)
+    return Phrases(language, {str(m.id): str(m.string) for m in catalog if m.id and m.string})
