@@ -26,8 +26,6 @@ def write_form(row: Row, profile: Profile) -> Form | Refused:
     if service is None:
         return Refused(f"the city profile maps no service {row.service}")
     place = _place_fields(row, profile)
-    if isinstance(place, Refused):
-        return place
     holes = _holes(row, profile)
     form = [("service_code", service.code), *place]
     if profile.jurisdiction_id:
@@ -83,11 +81,15 @@ def date_text(ts_ms: int, profile: Profile) -> str:
     return text.replace("+00:00", "Z") if profile.dates is DateStyle.ZULU else text
 
 
-def _place_fields(row: Row, profile: Profile) -> Form | Refused:
-    address = " ".join((row.request.address or "").split())[:ADDRESS_CHARS_MAX]
+def _place_fields(row: Row, profile: Profile) -> Form:
+    """A city that demands an address takes a description of the location as well: where none is
+    known, a pothole's say, the coordinates are that.
+    """
+    request = row.request
+    address = " ".join((request.address or "").split())[:ADDRESS_CHARS_MAX]
     if Location.ADDRESS in profile.location and not address:
-        return Refused("the city wants an address, and the asset has none")
-    fields = [("lat", f"{row.request.lat:.7f}"), ("long", f"{row.request.long:.7f}")]
+        address = f"{request.lat:.6f}, {request.long:.6f}"
+    fields = [("lat", f"{request.lat:.7f}"), ("long", f"{request.long:.7f}")]
     return [*fields, ("address_string", address)] if address else fields
 
 

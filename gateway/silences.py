@@ -125,12 +125,20 @@ def _fault_of_time(silence: Silence) -> list[str]:
         ZoneInfo(silence.time_zone)
     except (OSError, ValueError, KeyError):
         return [f"there is no time zone {silence.time_zone!r}; write America/Chicago, say"]
+    if not silence.repeat:
+        return []
+    begin = _local(silence.from_ms, silence)
     try:
-        if silence.repeat:
-            _repeating(silence.repeat, silence.from_ms, silence.time_zone)
+        times = _repeating(silence.repeat, silence.from_ms, silence.time_zone)
+        first = times.after(begin, inc=True)
     except (ValueError, TypeError) as error:
         return [f"{silence.repeat!r} is no rule of RFC 5545: {error}"]
-    return []
+    if first == begin:
+        return []
+    day = f"{begin:%A, %Y-%m-%d %H:%M}"
+    return [
+        f"by the clocks of {silence.time_zone} it begins on {day}: {silence.repeat} is not then"
+    ]
 
 
 def silenced(silences: Iterable[Silence], spot: Spot, moments_ms: Iterable[int]) -> int | None:

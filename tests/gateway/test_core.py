@@ -104,6 +104,19 @@ def test_after_a_circuit_fault_exactly_the_lamps_that_stay_dark_are_filed():
     ]  # fmt: skip
 
 
+def test_five_hundred_dark_lamps_are_one_request_and_the_three_left_dark_are_three():
+    """One circuit; 497 are repaired."""
+    gate = Gate(city_of(lamps=500))
+    play(gate, [LIT] * 2 + [DARK] * 6, lamps=500)
+    assert gate.services() == ["STREETLIGHT_CIRCUIT"]
+    assert "500 street lights are dark" in gate.rows[0].request.description
+    for minute in range(40, 100, 5):
+        reports = [lamp(f"d{i}", minute, DARK if i < 3 else LIT, minute) for i in range(500)]
+        gate.live(minute, *reports)
+        gate.pass_to(*range(minute + 1, minute + 5))
+    assert [row.request.asset_id for row in gate.rows[1:]] == ["SL-0", "SL-1", "SL-2"]
+
+
 def test_lamps_that_report_rarely_are_not_filed_for_the_outage_that_is_over():
     """Every lamp speaks once in 15 minutes, at its own minute; all are lit again."""
     gate = Gate(city_of(lamps=15))

@@ -273,13 +273,26 @@ def test_times_are_written_in_the_style_of_the_desk(dates, text):
 
 
 def test_what_the_city_cannot_be_asked_is_refused_with_the_reason():
-    """No service code, or no address where the city demands one."""
+    """It has no code for the service."""
     unmapped = write_form(a_row(service="NOISE"), a_profile())
-    nowhere = write_form(a_row(), a_profile(location=["coordinates", "address"]))
     assert isinstance(unmapped, Refused)
     assert "NOISE" in unmapped.reason
-    assert isinstance(nowhere, Refused)
-    assert "address" in nowhere.reason
+
+
+def test_a_city_that_demands_an_address_gets_the_coordinates_where_none_is_known():
+    """A pothole has no address, and is not to be lost for it."""
+    profile = a_profile(location=["coordinates", "address"])
+    assert dict(write_form(a_row(), profile))["address_string"] == "41.880700, -87.630100"
+    assert dict(write_form(a_row(address="1 Elm St"), profile))["address_string"] == "1 Elm St"
+    assert "address_string" not in dict(write_form(a_row(), a_profile()))
+
+
+def test_a_profile_may_name_what_the_asset_file_says():
+    """`{asset.circuit}`; what the file does not say leaves the field out."""
+    profile = a_profile(fields={"account_id": "{asset.circuit}", "phone": "{asset.owner}"})
+    form = dict(write_form(a_row(extra={"circuit": "C12"}), profile))
+    assert form["account_id"] == "C12"
+    assert "phone" not in form
 
 
 @given(st.text(max_size=5_000))

@@ -92,6 +92,7 @@ def test_a_window_is_about_what_all_that_it_names_agrees_on(about, is_about):
         ({"repeat": "FREQ=SECONDLY"}, "RFC 5545"),
         ({"repeat": "FREQ=WEEKLY;BYDAY=XX"}, "RFC 5545"),
         ({"time_zone": "America/Nowhere"}, "time zone"),
+        ({"repeat": "FREQ=WEEKLY;BYDAY=TU"}, "by the clocks of UTC it begins on Friday"),
     ],
 )
 def test_a_window_that_cannot_be_used_says_why(more, word):
