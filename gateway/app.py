@@ -13,19 +13,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gateway.broker import BrokerSettings, Delivery, Session
+from gateway.broker import Delivery, Session
 from gateway.clock import Clock, SystemClock
 from gateway.core import Core
 from gateway.counters import Counters
 from gateway.desks import desks_of
-from gateway.effects import REFUSED_BYTES_KEPT, Effects, HistoryReading, Settings, StoredRefusal
+from gateway.effects import Effects, HistoryReading, Settings
 from gateway.errors import StoreError, StoreFull
 from gateway.exhibit import evidence_of
 from gateway.phrases import read_phrases
 from gateway.plans import Plans
+from gateway.refusal import Reason, Refusal
 from gateway.reload import Reloader
 from gateway.replies import Replies
 from gateway.requests import rfc3339
+from gateway.sources import Sources
 from gateway.status import write_status
 from gateway.store import PRUNE_ROWS, Store
 
@@ -70,9 +72,10 @@ class Gateway:
 
     def _build(self) -> None:
         plans = self._plans
+        self._sources = Sources(plans.sources, plans.city.by_device)
         self._core = self._build_core(plans)
         self._replies = Replies(device_acks=plans.config.ingest.device_acks)
-        self._session = Session(_broker_settings(plans), known=len(self._core.devices) > 0)
+        self._session = Session(plans.broker_settings(), known=len(self._core.devices) > 0)
         self._desks = desks_of(plans, self._store, REAL.now_ms)
         self._history = None
         if plans.history is not None:
@@ -160,10 +163,9 @@ class Gateway:
         """
         incoming = delivery.incoming
         effects = self._core.process([], now_ms)
-        what = ("internal_error", "", "the gateway failed on this message", "tell its makers")
-        kept = incoming.payload[:REFUSED_BYTES_KEPT]
-        size = len(incoming.payload)
-        effects.refusals.append(StoredRefusal(now_ms, incoming.topic, "", *what, size, kept))
+        what = "the gateway failed on this message", "tell its makers"
+        refusal = Refusal(Reason.INTERNAL_ERROR, "", *what)
+        effects.refuse(incoming, "", refusal, now_ms, incoming.payload)
         return effects
 
     def _let_time_pass(self) -> None:
@@ -199,6 +201,8 @@ class Gateway:
             self._next_orders = 0.0
 
     def _speak(self) -> None:
+        for command in self._sources.commands():
+            self._session.publish(*command)
         for reply in self._replies.due(self._clock.now_ms()):
             if not self._session.publish(*reply):
                 return
@@ -240,6 +244,7 @@ class Gateway:
     def _put_in_force(self, plans: Plans) -> None:
         """All of the core is built before anything of it counts."""
         self._core = self._build_core(plans)
+        self._sources.know(plans.city.by_device)
         self._plans, self._loaded_ms = plans, self._clock.now_ms()
 
     # -- keeping house ------------------------------------------------------------------------
@@ -322,7 +327,7 @@ class Gateway:
             phrases=read_phrases(plans.profile.language),
         )
         saved = self._store.load()
-        core = Core(plans.city, plans.bundle, settings, saved)
+        core = Core(plans.city, plans.bundle, settings, saved, self._sources)
         texts = plans.texts.to_json()
         if core.layout != saved.layout or texts != saved.texts:
             self._store.save_rules(texts, core.layout, core.all_states())
@@ -371,18 +376,6 @@ class Gateway:
 def _is_fresh(effects: Effects, now_ms: int) -> bool:
     """Whether the batch shows that no backlog is left: its readings are of this minute."""
     return any(abs(now_ms - reading.ts_ms) < FRESH_MS for reading in effects.readings[-10:])
-
-
-def _broker_settings(plans: Plans) -> BrokerSettings:
-    secrets = plans.secrets
-    password = secrets.broker_password
-    return BrokerSettings(
-        secrets.broker_url,
-        secrets.broker_user,
-        password.get_secret_value() if password is not None else None,
-        plans.config.broker.client_id,
-        plans.config.broker.ca_file,
-    )
 
 
 class _PatientStore:

@@ -61,6 +61,12 @@ class BrokerSettings:
     password: str | None = None
     client_id: str = "sense311-gateway"
     ca_file: Path | None = None
+    sources: tuple[str, ...] = ()
+    """Topic filters beside those of the contract."""
+
+    @property
+    def filters(self) -> list[tuple[str, int]]:
+        return [*FILTERS, *((topic, 1) for topic in self.sources)]
 
     def __repr__(self) -> str:
         return f"BrokerSettings(url={self.url!r}, username={self.username!r})"
@@ -257,7 +263,7 @@ class Session:
 
     def _subscribe(self, now: float) -> None:
         self._subscribe_again_at = now + RESUBSCRIBE_S
-        self._client.subscribe(list(FILTERS))
+        self._client.subscribe(self._settings.filters)
 
     def _is_full(self) -> bool:
         return len(self._waiting) >= WAITING_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
@@ -311,7 +317,8 @@ class Session:
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _mid: int, codes: Sequence[Any], _props: Any
     ) -> None:
-        refused = [t for (t, _), code in zip(FILTERS, codes, strict=False) if code.is_failure]
+        asked = zip(self._settings.filters, codes, strict=False)
+        refused = [topic for (topic, _), code in asked if code.is_failure]
         self._subscribed = not refused
         self.problem = f"the broker refused to subscribe us to {refused}" if refused else ""
         if refused:

@@ -102,6 +102,19 @@ class IngestSection(_Section):
         return at
 
 
+class SourceSection(_Section):
+    """Messages on topics of their own. `format`: tts, chirpstack, sparkplug, ngsi, senml, the name
+    of a codec for bytes alone, or "mapping" with the file that says how. `codec`: of the bytes
+    within an envelope. `kind`: of devices that are no asset's.
+    """
+
+    topic: Annotated[str, Field(min_length=1, max_length=200)]
+    format: Annotated[str, Field(min_length=1, max_length=64)]
+    codec: str = ""
+    kind: Literal["", "streetlight", "cabinet", "road", "bin"] = ""
+    mapping: File | None = None
+
+
 class StoreSection(_Section):
     """`retention_days` and `size_mb` bound the readings; incidents and requests are kept."""
 
@@ -148,6 +161,7 @@ class Config(_Section):
     store: StoreSection = StoreSection()
     history: HistorySection | None = None
     filing: FilingSection = FilingSection()
+    source: list[SourceSection] = []
     emergency: CitySection | None = None
     evidence: EvidenceSection | None = None
     _origin: tuple[str, str] = PrivateAttr(("", ""))

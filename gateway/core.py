@@ -25,7 +25,8 @@ from gateway.refusal import Reason, Refusal
 from gateway.requests import news_of, reopening, row_for, service_request, spot_of
 from gateway.roadway import Roadway
 from gateway.silences import silenced
-from gateway.telemetry import Address, Decoder, Reading, numbers_of
+from gateway.sources import Sources
+from gateway.telemetry import Address, Reading, numbers_of
 from gateway.values import heard
 from rules import engine
 from rules.engine import Engine, Transition
@@ -42,12 +43,19 @@ each, were not heard of."""
 class Core:
     """Everything that decides, in memory. Built from what the store remembers."""
 
-    def __init__(self, city: City, bundle: Bundle, settings: Settings, saved: Saved) -> None:
+    def __init__(
+        self,
+        city: City,
+        bundle: Bundle,
+        settings: Settings,
+        saved: Saved,
+        sources: Sources | None = None,
+    ) -> None:
         self._city = city
         self._rules = bundle.rules
         self._settings = settings
         self._installation = saved.installation
-        self._decoder = Decoder()
+        self._sources = sources or Sources()
         self.devices = devices.Register(saved.devices)
         self._roadway = Roadway(bundle.rules.values())
         self._engine = Engine(bundle, city.subjects())
@@ -152,14 +160,14 @@ class Core:
     # -- one message --------------------------------------------------------------------------
 
     def _receive(self, incoming: Incoming, now_ms: int, effects: Effects) -> None:
-        decoded = self._decoder.decode(incoming.topic, incoming.payload)
+        decoded = self._sources.decode(incoming.topic, incoming.payload, now_ms)
         if decoded.status is not None:
             self._device(decoded.status.address, effects).online = decoded.status.online
-        elif incoming.retain and decoded.address is not None:
+        elif incoming.retain and (decoded.address is not None or decoded.readings):
             # Its number is not noted: the message itself may still be on its way.
             hint = "publish telemetry without the retain flag: a kept value has no age"
             refusal = Refusal(Reason.RETAINED, "retain", "retained telemetry is not fresh", hint)
-            device = decoded.address.device
+            device = decoded.address.device if decoded.address is not None else ""
             effects.refuse(incoming, device, refusal, now_ms, incoming.payload)
             return
         for refusal, body in zip(decoded.refusals, decoded.refused, strict=True):

@@ -14,13 +14,17 @@ import msgspec
 from pydantic import SecretStr, ValidationError
 
 from gateway.assets import City, read_assets
-from gateway.broker import tls_context
+from gateway.broker import BrokerSettings, tls_context
+from gateway.codecs import codecs
 from gateway.config import CitySection, Config
 from gateway.delivery import CITY, EMERGENCY
+from gateway.envelopes import envelopes
+from gateway.envelopes.mapping import read_mapping
 from gateway.errors import ConfigError
 from gateway.georeport_http import EndpointError, check_endpoint
 from gateway.profile import Profile, ProfileError, read_profile
 from gateway.secret_files import Secrets
+from gateway.sources import Source
 from rules.files import load, read_folder, read_library
 from rules.finding import Finding
 from rules.rule import Bundle
@@ -66,6 +70,8 @@ class Plans:
     history: "HistoryConfig | None"
     texts: RuleTexts
     """What `bundle` is made from."""
+    sources: Sequence[Source] = ()
+    """Of messages in envelopes."""
     emergency: Profile | None = None
     """Of the desk for what is urgent, if there is one."""
     warnings: Sequence[Finding] = ()
@@ -78,6 +84,18 @@ class Plans:
         if self.config.emergency is not None and self.emergency is not None:
             key = _shown(self.secrets.emergency_key)
             yield EMERGENCY, self.config.emergency, key, self.emergency
+
+    def broker_settings(self) -> BrokerSettings:
+        """With whom, as whom, and for which topics."""
+        secrets, broker = self.secrets, self.config.broker
+        return BrokerSettings(
+            secrets.broker_url,
+            secrets.broker_user,
+            _shown(secrets.broker_password) or None,
+            broker.client_id,
+            broker.ca_file,
+            tuple(source.topic for source in self.sources),
+        )
 
     def evidence_url(self) -> str:
         """Under which the city finds the evidence; empty where it does not."""
@@ -116,6 +134,7 @@ def _prepare(
     if bundle is not None and profile is not None:
         findings.extend(_unserved(bundle, profile, emergency, config))
     findings.extend(_unreachable(config))
+    sources = _sources(config, findings)
     try:
         history = _history_config(config, secrets)
     except ValueError as error:  # pydantic's, without the input
@@ -125,7 +144,35 @@ def _prepare(
     if errors or bundle is None or profile is None:
         raise ConfigError(findings)
     city = replace(city, time_zone=profile.timezone)
-    return Plans(config, secrets, city, bundle, profile, history, texts, emergency, findings)
+    return Plans(
+        config, secrets, city, bundle, profile, history, texts, sources, emergency, findings
+    )
+
+
+def _sources(config: Config, findings: list[Finding]) -> list[Source]:
+    """Those that can be used; a finding for each of the others."""
+    sources = []
+    for section in config.source:
+        mapping = None
+        if section.mapping is not None:
+            mapping = read_mapping(section.mapping)
+        if isinstance(mapping, list):
+            findings.extend(mapping)
+            continue
+        for name, known in (
+            (section.format, ("mapping", *envelopes(), *codecs())),
+            (section.codec, ("", *codecs())),
+        ):
+            if name not in known:
+                message = f"no format or codec {name!r}"
+                help_ = f"there are {', '.join(filter(None, known))}"
+                findings.append(config.finding(["source"], "E415", message, help_))
+        if (section.format == "mapping") != (mapping is not None):
+            help_ = 'format = "mapping" and mapping = "vendor.toml" go together'
+            findings.append(config.finding(["source"], "E415", "a mapping without its file", help_))
+        fields = section.topic, section.format, section.codec, section.kind
+        sources.append(Source(*fields, mapping))
+    return sources
 
 
 def _profile(section: CitySection | None, findings: list[Finding]) -> Profile | None:

@@ -38,6 +38,14 @@ class Reason(StrEnum):
     UNKNOWN_DEVICE = "unknown_device"
     WRONG_KIND = "wrong_kind"
     NO_POSITION = "no_position"
+    NOT_A_READING = "not_a_reading"
+    UNKNOWN_FRAME = "unknown_frame"
+    SENSOR_FAULT = "sensor_fault"
+    NO_CODEC = "no_codec"
+    NOT_BORN = "not_born"
+    OUT_OF_ORDER = "out_of_order"
+    NO_VALUES = "no_values"
+    INTERNAL_ERROR = "internal_error"
 
 
 class Refusal(NamedTuple):

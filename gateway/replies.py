@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.effects import Effects, StoredRefusal
+from gateway.refusal import Reason
 from gateway.requests import rfc3339
 
 DEAD_LETTER_EVERY_MS = 60_000  # per device and reason: a flood of bad messages is one per minute
@@ -78,7 +79,11 @@ class Replies:
             self._acked[name] = now_ms
 
     def _dead_letter(self, refusal: StoredRefusal) -> Reply | None:
-        """The letter, with how many of the kind it stands for; None if one went out just now."""
+        """The letter, with how many of the kind it stands for; None if one went out just now, or if
+        nothing is wrong with what was said.
+        """
+        if refusal.reason == Reason.NOT_A_READING:
+            return None
         key = (refusal.device, refusal.reason)
         last_ms, unsaid = self._spoken.get(key, (-DEAD_LETTER_EVERY_MS, 0))
         if refusal.received_ms - last_ms < DEAD_LETTER_EVERY_MS:
@@ -98,7 +103,8 @@ class Replies:
             "count": unsaid + 1,
         }
         device = refusal.device or "unknown"
-        return Reply(f"city/v1/dead-letter/native/{device}", _encode(body))
+        source = "native" if refusal.topic.startswith("city/v1/") else "envelope"
+        return Reply(f"city/v1/dead-letter/{source}/{device}", _encode(body))
 
 
 def _acknowledgement(device: str, reached: _Reached, now_ms: int) -> Reply:

@@ -24,6 +24,8 @@ JUMPS_MAX = 200_000  # brackets followed through what is nested too deeply, per 
 TOPICS_KNOWN_MAX = 200_000  # parsed topics kept; beyond that they are parsed anew
 
 _NAME = r"[A-Za-z0-9_-]{1,64}"
+NAME = re.compile(_NAME)
+"""What a zone, a kind or a device may be called."""
 _TOPIC = re.compile(rf"city/v1/({_NAME})/({_NAME})/({_NAME})/(telemetry|batch|status)")
 _BYTES_MAX = dict.fromkeys(REPORTED_KINDS, MESSAGE_BYTES_MAX) | {"road": ROAD_BYTES_MAX}
 

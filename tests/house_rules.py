@@ -56,6 +56,7 @@ PURE = (
     "gateway/georeport_form.py",
     "gateway/georeport_read.py",
     "gateway/clearance.py",
+    "gateway/codecs/*",
     "gateway/delivery.py",
     "gateway/evidence.py",
     "gateway/explanation.py",

@@ -265,6 +265,7 @@ def installed(folder: Path, text: str) -> Path:
     shutil.copy(ROOT / "deploy/examples/assets.geojson", folder)
     (folder / "rules").mkdir()
     shutil.copy(ROOT / "deploy/examples/heavy_bin.yaml", folder / "rules/ours.yaml")
+    shutil.copy(ROOT / "deploy/examples/vendor.toml", folder)
     path = folder / "sense311.toml"
     path.write_text(text, "utf-8")
     return path
@@ -289,7 +290,10 @@ def keys(model: type[BaseModel], *path: str) -> Iterator[tuple[str, Any]]:
 def values(tree: dict[str, Any], *path: str) -> Iterator[tuple[str, Any]]:
     for name, value in tree.items():
         here = [*path, name]
-        if isinstance(value, dict) and here != ["rules", "params"]:
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            for one in value:
+                yield from values(one, *here)
+        elif isinstance(value, dict) and here != ["rules", "params"]:
             yield from values(value, *here)
         else:
             yield ".".join(here), value
