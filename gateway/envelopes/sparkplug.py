@@ -54,6 +54,8 @@ class Sparkplug:
         parts = topic.split("/")
         if len(parts) >= 2 and parts[1] == "STATE":
             return no(Reason.NOT_A_READING, "topic", "the state of a host", "nothing to do")
+        if len(parts) in (4, 5) and parts[2] in ("NCMD", "DCMD"):  # our own among them
+            return no(Reason.NOT_A_READING, "topic", "a command to a node", "nothing to do")
         if len(parts) not in (4, 5) or parts[0] != "spBv1.0" or parts[2] not in _TYPES:
             hint = "spBv1.0/{group}/{type}/{edge node}/{device}"
             return no(Reason.WRONG_TOPIC, "topic", "not a message of an edge node", hint)
