@@ -51,6 +51,7 @@ PURE = (
     "gateway/devices.py",
     "gateway/difference.py",
     "gateway/effects.py",
+    "gateway/entities.py",
     "gateway/errors.py",
     "gateway/following.py",
     "gateway/georeport_form.py",

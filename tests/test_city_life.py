@@ -112,6 +112,8 @@ def test_a_request_waits_for_approval_and_goes_out_when_it_has_it(stage, desk, w
     sense311(gateway, "requests", "approve", "--all")
     wait_for(lambda: len(desk.filed()) == 2, "the other too")
     story = sense311(gateway, "requests", "show", rows[0]["reference"])
+    entities = sense311(gateway, "requests", "export")["entities"]
+    assert {entity["service_code"]["value"] for entity in entities} == {story["service"]}
     assert "approved" in [step["event"] for step in story["deliveries"]]
     sense311(gateway, "requests", "approve", rows[0]["reference"], code=1)
     assert gateway.stop() == 0
