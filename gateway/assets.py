@@ -58,6 +58,7 @@ class Properties(BaseModel):
     pickup: str | None = None
     segment: str | None = None
     time_zone: str | None = None
+    shadow: bool | None = None
 
     @field_validator("kind")
     @classmethod
@@ -99,6 +100,7 @@ _RATING = frozenset({"nominal_power_w", "dim_curve"})
 _ATTRIBUTES = (
     "nominal_power_w", "dim_curve", "model", "always_powered", *_CALIBRATION,
     "zone", "address", "owner", "circuit", "cabinet", "segment", "pickup", "time_zone",
+    "shadow",
 )  # fmt: skip
 
 
@@ -149,6 +151,14 @@ class City:
     def time_zone_of(self, asset: Asset) -> str:
         """The time zone of an asset."""
         return asset.attributes.get("time_zone") or self.time_zone
+
+    def shadows(self) -> frozenset[str]:
+        """The subjects of which nothing is filed yet: assets that say so, as those with a new
+        device do, and circuits and zones that have no others.
+        """
+        new = {asset.id for asset in self.assets.values() if asset.attributes.get("shadow")}
+        groups = self.subjects() if new else ()
+        return frozenset(new | {g.id for g in groups if g.members and new.issuperset(g.members)})
 
     def subjects(self) -> Iterable[Subject]:
         """What the rules watch: every asset, every circuit with its lamps and its cabinet, and for

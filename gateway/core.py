@@ -69,6 +69,7 @@ class Core:
                 self._engine.ask,
                 self._engine.resume,
                 self._silenced_until,
+                city.shadows().__contains__,
             )
         )
         start_ms = saved.tick_ms or settings.start_ms

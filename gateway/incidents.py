@@ -3,8 +3,8 @@
 Pure. One incident per rule, subject and episode, for ever: the episode counts up only when the one
 before has ended. An incident waits (held) until late samples and a parent fault can no longer
 change the picture; then it is queued for the city exactly once, absorbed by its parent, or
-withdrawn because it is over. That of a rule in shadow goes the same way, is recorded instead of
-queued, and stands in no live one's way. Every step returns why.
+withdrawn because it is over. That of a rule or an asset in shadow goes the same way, is recorded
+instead of queued, and stands in no live one's way. Every step returns why.
 """
 
 from collections.abc import Iterable, Mapping
@@ -59,7 +59,7 @@ class Book:
             ):
                 incident.state, incident.why = State.HELD, Why.PARENT_GONE
                 incident.parent = None
-            elif incident.state is State.SHADOW and not self._world.rule(incident.rule).in_shadow:
+            elif incident.state is State.SHADOW and not self._world.is_shadow(incident):
                 incident.state, incident.why = State.HELD, Why.PROMOTED
             self._shelf.keep(incident)
 
@@ -137,9 +137,8 @@ class Book:
     def _take_up(self, ended: Incident, transition: Transition, now_ms: int) -> Step:
         """Open an incident again. Nothing is asked of the city a second time."""
         ended.cleared_ms = ended.parent = None
-        in_shadow = self._world.rule(ended.rule).in_shadow
         if ended.state in (State.QUEUED, State.NOTED) or (
-            ended.state is State.SHADOW and in_shadow
+            ended.state is State.SHADOW and self._world.is_shadow(ended)
         ):
             ended.why = Why.GOES_ON
             self._shelf.keep(ended)
@@ -231,7 +230,7 @@ class Book:
         incident.state, incident.why = State.QUEUED, why
         if rule.file is None:
             incident.state, incident.why = State.NOTED, Why.NO_FILING
-        elif rule.in_shadow:
+        elif self._world.is_shadow(incident):
             incident.state, incident.why = State.SHADOW, Why.SHADOW
         return Step(incident, now_ms, Why(incident.why), queue=rule.file is not None)
 

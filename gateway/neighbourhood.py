@@ -27,3 +27,9 @@ class Neighbourhood(NamedTuple):
     """(subject, rule, started, fired): it fires, whatever the samples say so far."""
     silenced: Callable[[Incident, int], int | None] = lambda _incident, _now_ms: None
     """Until when the city is to hear nothing of it."""
+    in_shadow: Callable[[str], bool] = lambda _subject: False
+    """subject -> whether what is found of it is only recorded."""
+
+    def is_shadow(self, incident: Incident) -> bool:
+        """Whether the city hears nothing of it, because of its rule or of what it is about."""
+        return self.rule(incident.rule).in_shadow or self.in_shadow(incident.subject)

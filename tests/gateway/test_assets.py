@@ -1,12 +1,13 @@
 """Asset files: every fault is a finding with its place, and a city knows who speaks for what."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gateway.assets import City, circuit_id, read_assets, zone_id
+from gateway.assets import City, Properties, circuit_id, read_assets, zone_id
 from gateway.clock import ms_of
 
 
@@ -322,3 +323,12 @@ def test_a_zone_has_its_assets_of_each_kind(tmp_path: Path):
     assert set(zones) == {zone_id("north", "bin"), zone_id("north", "streetlight")}
     bins = zones[zone_id("north", "bin")]
     assert (bins.members, bins.lat, bins.kind) == (("B1", "B2"), 41.5, "zone:bin")
+
+
+def test_every_property_stands_in_the_guide() -> None:
+    """The table of assets has each name once."""
+    guide = (Path(__file__).parents[2] / "gateway/README.md").read_text()
+    _, _, table = guide.partition("## Assets")
+    rows = [line for line in table.partition("# How it works")[0].splitlines() if "`" in line]
+    names = re.findall(r"`([a-z_]+)`", " ".join(row.split("|")[1] for row in rows if "|" in row))
+    assert sorted(names) == sorted(Properties.model_fields)
