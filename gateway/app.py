@@ -74,7 +74,10 @@ class Gateway:
         plans = self._plans
         self._sources = Sources(plans.sources, plans.city.by_device)
         self._core = self._build_core(plans)
-        self._replies = Replies(device_acks=plans.config.ingest.device_acks)
+        ingest = plans.config.ingest
+        words = {"device_acks": ingest.device_acks, "device_status": ingest.device_status}
+        self._replies = Replies(**words, follows=ingest.clock == "follow")
+        self._replies.begin(self._core.devices, self._clock.now_ms())
         self._session = Session(plans.broker_settings(), known=len(self._core.devices) > 0)
         self._desks = desks_of(plans, self._store, REAL.now_ms)
         self._history = None
@@ -204,7 +207,7 @@ class Gateway:
         for command in self._sources.commands():
             self._session.publish(*command)
         for reply in self._replies.due(self._clock.now_ms()):
-            if not self._session.publish(*reply):
+            if not self._session.publish(reply.topic, reply.payload, retain=reply.retain):
                 return
 
     def _wait_for_room(self, error: StoreFull) -> None:
@@ -320,6 +323,7 @@ class Gateway:
             start_ms=self._start_ms(),
             allow_simulated=ingest.allow_simulated,
             max_skew_ms=int(ingest.max_skew_s * 1000),
+            device_per_minute_max=ingest.device_per_minute_max,
             max_age_ms=int(ingest.max_age_h * 3_600_000),
             emergency=plans.emergency is not None,
             reopens=plans.profile.reopen and plans.profile.updates,

@@ -1,9 +1,10 @@
 """The MQTT session: messages in, acknowledgements out when the store has them.
 
-The only file that imports paho. Owns the connection, the subscriptions and the queue between the
-network thread and the core. A message is acknowledged only by `ack`, after its effects are on disk,
-and only on the connection that it came on: packet ids start again with each connection, and a late
-acknowledgement would hit another message. It never decides anything about a message.
+The gateway's one session: it imports paho, as `self_test` does for its trials. Owns the
+connection, the subscriptions and the queue between the network thread and the core. A message is
+acknowledged only by `ack`, after its effects are on disk, and only on the connection that it came
+on: packet ids start again with each connection, and a late acknowledgement would hit another
+message. It never decides anything about a message.
 
 The session is persistent (MQTT 3.1.1, clean_session off, fixed client id), so the broker keeps what
 comes while we are away. One thread of ours does all input and output; nothing ends it but `stop`.
@@ -61,6 +62,9 @@ class BrokerSettings:
     password: str | None = None
     client_id: str = "sense311-gateway"
     ca_file: Path | None = None
+    certificate_file: Path | None = None
+    """Of the gateway, where the broker asks for one; with it `key_file`."""
+    key_file: Path | None = None
     sources: tuple[str, ...] = ()
     """Topic filters beside those of the contract."""
 
@@ -292,7 +296,10 @@ class Session:
         if self._settings.username is not None:
             client.username_pw_set(self._settings.username, self._settings.password)
         if urlsplit(self._settings.url).scheme == "mqtts":
-            client.tls_set_context(tls_context(self._settings.ca_file))
+            settings = self._settings
+            client.tls_set_context(
+                tls_context(settings.ca_file, settings.certificate_file, settings.key_file)
+            )
         client.on_connect = self._on_connect
         client.on_disconnect = lambda _c, _d, _flags, code, _p: self._disconnected(str(code))
         client.on_subscribe = self._on_subscribe
@@ -360,8 +367,15 @@ class Session:
         log.warning("%s; reconnecting", self.problem)
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificate and host name are always checked. OSError: the file is not a CA's."""
+def tls_context(
+    ca_file: Path | None, certificate_file: Path | None = None, key_file: Path | None = None
+) -> ssl.SSLContext:
+    """The broker's certificate and host name are always checked; ours is shown where there is one.
+    OSError: a file is not what it should be.
+    """
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate_file is not None:
+        # A key with a pass phrase is a file that is not what it should be: nobody is there to ask.
+        context.load_cert_chain(certificate_file, key_file, password=lambda: "")
     return context

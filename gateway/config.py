@@ -49,6 +49,8 @@ class BrokerSection(_Section):
     password_file: File | None = None
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "sense311-gateway"
     ca_file: File | None = None
+    certificate_file: File | None = None
+    key_file: File | None = None
 
     @field_validator("url")
     @classmethod
@@ -91,6 +93,8 @@ class IngestSection(_Section):
     batch_max: Annotated[int, Field(ge=1, le=10_000)] = 1000
     allow_simulated: bool = False
     device_acks: bool = False
+    device_status: bool = False
+    device_per_minute_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_skew_s: Annotated[float, Field(ge=0, le=86_400)] = 120.0
     max_age_h: Annotated[float, Field(ge=0.1, le=8760)] = 24.0
 
@@ -299,7 +303,11 @@ def _missing_files(config: Config) -> Iterator[Finding]:
     named = [
         *((["assets", "files"], path) for path in config.assets.files),
         *((["rules", "files"], path) for path in config.rules.files),
-        *((["broker", "ca_file"], path) for path in [config.broker.ca_file] if path),
+        *(
+            (["broker", key], path)
+            for key in ("ca_file", "certificate_file")
+            if (path := getattr(config.broker, key)) is not None
+        ),
     ]
     for keys, path in named:
         if not path.exists():

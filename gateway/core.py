@@ -21,7 +21,8 @@ from gateway.neighbourhood import Neighbourhood
 from gateway.obeying import Obedience
 from gateway.orders import Given
 from gateway.places import Place
-from gateway.refusal import Reason, Refusal
+from gateway.quota import Quota
+from gateway.refusal import RETAINED, Refusal
 from gateway.requests import news_of, reopening, row_for, service_request, spot_of
 from gateway.roadway import Roadway
 from gateway.silences import silenced
@@ -56,6 +57,7 @@ class Core:
         self._settings = settings
         self._installation = saved.installation
         self._sources = sources or Sources()
+        self._quota = Quota(settings.device_per_minute_max)
         self.devices = devices.Register(saved.devices)
         self._roadway = Roadway(bundle.rules.values())
         self._engine = Engine(bundle, city.subjects())
@@ -164,13 +166,13 @@ class Core:
         decoded = self._sources.decode(incoming.topic, incoming.payload, now_ms)
         if decoded.status is not None:
             self._device(decoded.status.address, effects).online = decoded.status.online
-        elif incoming.retain and (decoded.address is not None or decoded.readings):
-            # Its number is not noted: the message itself may still be on its way.
-            hint = "publish telemetry without the retain flag: a kept value has no age"
-            refusal = Refusal(Reason.RETAINED, "retain", "retained telemetry is not fresh", hint)
-            device = decoded.address.device if decoded.address is not None else ""
-            effects.refuse(incoming, device, refusal, now_ms, incoming.payload)
-            return
+        elif decoded.address is not None or decoded.readings:
+            device = (decoded.address or decoded.readings[0].address).device
+            refusal = RETAINED if incoming.retain else self._quota.refusal(device, now_ms)
+            if refusal is not None:
+                # Its number is not noted: the message itself may still come.
+                effects.refuse(incoming, device, refusal, now_ms, incoming.payload)
+                return
         for refusal, body in zip(decoded.refusals, decoded.refused, strict=True):
             self._refuse(incoming, decoded.address, refusal, now_ms, effects, body)
         for reading in decoded.readings:

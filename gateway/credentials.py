@@ -1,18 +1,21 @@
 """Who may speak on the bundled broker: users, passwords, permissions, and the server's own file.
 
 It owns `credentials.json` and `nats.conf` in the broker's folder, both readable by their owner
-only. A password once given out is kept until its user is withdrawn. A device user may publish for
+only. A password once given out is kept until its user is withdrawn or renewed. Whoever changes the
+files is alone with them; root leaves them to the owner of the folder. A device user may publish for
 its own devices and read their `ack` and dead letters, a source user may publish its own topics, the
 gateway may read both; nobody else is let in, and nobody may listen in on another's deliveries. It
 starts nothing.
 """
 
+import fcntl
 import json
 import os
 import re
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIRST_LEVEL = re.compile(r"[A-Za-z0-9_.-]+")
 _SYNC = re.compile(r"always|[1-9][0-9]{0,4}(ms|s|m)")
 
+_TOLD = ("dead-letter.native", "device-status")
 _PUBLISHED_LEAVES = ("telemetry", "batch", "status")
 _SUBJECTS = "city.v1.*.*"  # zone and kind are not bound to a credential, the device is
 _DELIVERIES = (
@@ -57,6 +61,8 @@ class BrokerReason(StrEnum):
     FOLDER_IN_USE = "folder_in_use"
     DID_NOT_START = "did_not_start"
     NOT_RUNNING = "not_running"
+    NOT_IN_FORCE = "not_in_force"
+    NOT_CONFINED = "not_confined"
 
 
 class BrokerError(Exception):
@@ -106,10 +112,35 @@ class BrokerConfig:
     devices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     store_bytes_max: int = 4 << 30
+    renew: frozenset[str] = frozenset()
+    """Users among these that get a new password."""
 
 
 def credentials_path(folder: Path) -> Path:
     return folder / "credentials.json"
+
+
+def config_of(folder: Path) -> BrokerConfig:
+    """What the folder's server was started with, to change its users and nothing else.
+
+    Where nothing has been prepared yet, the defaults. BrokerError: its `nats.conf` is not ours.
+    """
+    path = folder / "nats.conf"
+    try:
+        stored = json.loads(path.read_bytes())["jetstream"]
+        store_bytes_max = int(stored["max_file_store"]) - _SESSION_BYTES
+        return BrokerConfig(folder, sync=stored["sync_interval"], store_bytes_max=store_bytes_max)
+    except FileNotFoundError:
+        return BrokerConfig(folder)
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "`sense311 broker` writes it anew when it starts"
+        message = f"cannot be read ({type(error).__name__})"
+        raise BrokerError(BrokerReason.BAD_CONFIG, str(path), message, hint) from None
+
+
+def users_of(folder: Path) -> Credentials | None:
+    """All that may speak, with their passwords; None: no broker has run here. BrokerError."""
+    return _read_credentials(credentials_path(folder))
 
 
 def prepare(config: BrokerConfig) -> Credentials:
@@ -124,16 +155,30 @@ def prepare(config: BrokerConfig) -> Credentials:
 def prepare_with_keeper(config: BrokerConfig, port: int) -> tuple[Credentials, str]:
     """As `prepare`, with the keeper's password, which is new each time and only in `nats.conf`."""
     _check(config)
-    keeper = _password()
+    check_users(config)
+    keeper = new_password()
     config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     config.folder.chmod(0o700)
-    old = _read_credentials(credentials_path(config.folder))
-    if not port:
-        port = int(old["url"].rsplit(":", 1)[1]) if old else free_port(config.host)
-    credentials = _merge(old, config, f"mqtt://{config.host}:{port}")
-    _write_secret(credentials_path(config.folder), json.dumps(credentials, indent=1))
-    _write_secret(config.folder / "nats.conf", _server_config(config, port, credentials, keeper))
+    with alone(config.folder):
+        old = _read_credentials(credentials_path(config.folder))
+        if not port:
+            port = int(old["url"].rsplit(":", 1)[1]) if old else free_port(config.host)
+        credentials = _merge(old, config, f"mqtt://{config.host}:{port}")
+        write_secret(credentials_path(config.folder), json.dumps(credentials, indent=1))
+        write_secret(config.folder / "nats.conf", _server_config(config, port, credentials, keeper))
     return credentials, keeper
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else changes the credentials in the folder meanwhile; waits for who does."""
+    descriptor = os.open(folder / "changes.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        _leave_to_owner(descriptor, folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _refuse(path: str, message: str, hint: str) -> BrokerError:
@@ -150,6 +195,10 @@ def _check(config: BrokerConfig) -> None:
         raise _refuse("sync", f"{config.sync!r} is not an interval", 'use "always", "10s" or "2m"')
     if config.store_bytes_max < _STORE_BYTES_MIN:
         raise _refuse("store_bytes_max", "less than 1 MiB", "the default is 4 GiB")
+
+
+def check_users(config: BrokerConfig) -> None:
+    """BrokerError (BAD_CONFIG): a user, device or topic that would open or break a broker."""
     for user in (*config.devices, *config.sources):
         _check_user(user)
     if both := sorted(config.devices.keys() & config.sources.keys()):
@@ -201,36 +250,45 @@ def _read_credentials(path: Path) -> Credentials | None:
 
 def _merge(old: Credentials | None, config: BrokerConfig, url: str) -> Credentials:
     new = old or Credentials(
-        url=url, gateway=Login(user=GATEWAY_USER, password=_password()), devices={}, sources={}
+        url=url, gateway=Login(user=GATEWAY_USER, password=new_password()), devices={}, sources={}
     )
     new["url"] = url
     for user, ids in config.devices.items():
         known = new["devices"].pop(user, None)
         if ids:
-            password = known["password"] if known else _password()
+            password = known["password"] if known and user not in config.renew else new_password()
             new["devices"][user] = DeviceLogin(password=password, devices=list(ids))
     for user, topics in config.sources.items():
         source = new["sources"].pop(user, None)
         if topics:
-            password = source["password"] if source else _password()
+            kept = source and user not in config.renew
+            password = source["password"] if source and kept else new_password()
             new["sources"][user] = SourceLogin(password=password, topics=list(topics))
     return new
 
 
-def _password() -> str:
+def new_password() -> str:
     return secrets.token_urlsafe(24)  # 192 bits: nothing to guess, so no slow hash is needed
 
 
-def _write_secret(path: Path, text: str) -> None:
+def write_secret(path: Path, text: str) -> None:
     """Atomic, and never readable by others, not even for the time of the writing."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        _leave_to_owner(descriptor, path.parent)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _leave_to_owner(descriptor: int, folder: Path) -> None:
+    """What root writes must be readable to the broker, which is not root and owns the folder."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _subjects(topic_filter: str) -> list[str]:
@@ -295,7 +353,7 @@ def _users(credentials: Credentials, keeper: str) -> list[dict[str, Any]]:
         ids = login["devices"]
         publish = [f"{_SUBJECTS}.{i}.{leaf}" for i in ids for leaf in _PUBLISHED_LEAVES]
         told = [f"{_SUBJECTS}.{i}.ack" for i in ids]
-        told += [f"city.v1.dead-letter.native.{i}" for i in ids]
+        told += [f"city.v1.{word}.{i}" for i in ids for word in _TOLD]
         users.append(_user(user, login["password"], publish, [*told, _DELIVERIES]))
     for user, source in sources.items():
         publish = [subject for topic in source["topics"] for subject in _subjects(topic)]

@@ -4,11 +4,12 @@ Pure. Owns, per device, the sequence numbers seen, digests of what numbers canno
 sign of life and the counters shown to people. `admit` decides whether a message is new and which
 time it belongs to; it never drops a message because of its clock. Exact within these bounds: at
 most `RUNS_MAX` holes at a time, repeats from the last `LIVES_MAX` starts of a device, and of what
-carries no number, or neither boot nor believable time, from its last `DIGESTS_MAX` messages.
+carries no number, or neither boot nor believable time, from its last `DIGESTS_MAX` messages. A
+refused message that comes again after its cause was mended is new, once.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from hashlib import blake2b
 from operator import itemgetter
@@ -19,6 +20,7 @@ import msgspec
 from gateway.ride import Ride
 from gateway.telemetry import Reading
 
+REFUSED_RUNS_MAX = 64  # stretches of refused numbers that may come again, per life
 RUNS_MAX = 256  # stretches of sequence numbers with holes between them, per life
 LIVES_MAX = 4  # late messages of the last few starts of a device are told from repeats
 DIGESTS_MAX = 64  # three times what well-behaved devices have under way
@@ -56,6 +58,10 @@ class Life(msgspec.Struct, array_like=True):
     heard_ms: int
     """When the first message of it came."""
     runs: list[list[int]]
+    refused: list[list[int]] = []
+    """Of these, the numbers whose message was refused: it may come once more, after what was wrong
+    has been mended, and is no repeat then.
+    """
 
 
 class Device(msgspec.Struct, array_like=True):
@@ -147,6 +153,9 @@ class Register:
     def __contains__(self, name: object) -> bool:
         return name in self._packed
 
+    def __iter__(self) -> Iterator[Device]:
+        return map(load, self._packed.values())
+
     def get(self, name: str) -> Device | None:
         """A copy of the record; changes count once they are put back."""
         blob = self._packed.get(name)
@@ -183,6 +192,7 @@ def admit(device: Device, reading: Reading, times: Times) -> tuple[Verdict, int]
     elif trust is Trust.AHEAD and reading.ts_ms is not None:
         device.clock_skew_s = (reading.ts_ms - times.now_ms) / 1000
     device.last_ms = max(device.last_ms, event_ms)
+    device.battery_v = reading.values.get("battery_v", device.battery_v)
     if event_ms < times.oldest_ms:
         device.late += 1
         return Verdict.LATE, event_ms
@@ -191,7 +201,8 @@ def admit(device: Device, reading: Reading, times: Times) -> tuple[Verdict, int]
 
 def note_refused(device: Device, numbers: tuple[int | None, int] | None) -> None:
     """A message of this device was refused; its number counts as arrived, so that the refusal does
-    not hold up the acknowledgement of what comes after it.
+    not hold up the acknowledgement of what comes after it, and is remembered apart: nothing of the
+    message was taken in yet.
     """
     device.rejected += 1
     if numbers is not None:
@@ -199,7 +210,9 @@ def note_refused(device: Device, numbers: tuple[int | None, int] | None) -> None
         number = NO_BOOT if boot is None else boot
         # No time is known, so it goes to the latest life, after which nothing lies.
         since_ms = max((x.since_ms for x in device.lives if x.boot == number), default=0)
-        _take(device, _life(device, number, since_ms + 1, device.seen_ms), seq)
+        life = _life(device, number, since_ms + 1, device.seen_ms)
+        if _take(device, life, seq):
+            _set_apart(life, seq)
 
 
 def _time_of(ts_ms: int | None, times: Times) -> tuple[Trust, int]:
@@ -232,7 +245,7 @@ def _is_new(device: Device, reading: Reading, trusted: bool, event_ms: int, now_
         life = lives[-1]
     else:
         life = _life(device, number, event_ms, now_ms)
-    if _take(device, life, seq):
+    if _take(device, life, seq) or _take_refused(life, seq):
         return True
     if not _began_again(device, number, trusted, event_ms):
         return False
@@ -290,6 +303,29 @@ def _take(device: Device, life: Life, seq: int) -> bool:
         runs.insert(at, [seq, seq])
         _bound(device, runs)
     return True
+
+
+def _set_apart(life: Life, seq: int) -> None:
+    """Remember a number as refused; of too many stretches the one longest ago is forgotten, and
+    what comes again of it is a repeat.
+    """
+    refused = life.refused
+    if refused and refused[-1][1] + 1 == seq:
+        refused[-1][1] = seq
+        return
+    refused.append([seq, seq])
+    del refused[:-REFUSED_RUNS_MAX]
+
+
+def _take_refused(life: Life, seq: int) -> bool:
+    """Whether the message of this number was refused before; from now on it has been taken in."""
+    for i, (first, last) in enumerate(life.refused):
+        if first <= seq <= last:
+            rest = [[first, seq - 1], [seq + 1, last]]
+            life.refused[i : i + 1] = [run for run in rest if run[0] <= run[1]]
+            del life.refused[:-REFUSED_RUNS_MAX]
+            return True
+    return False
 
 
 def _bound(device: Device, runs: list[list[int]]) -> None:

@@ -65,6 +65,27 @@ class StoredRefusal(NamedTuple):
     payload: bytes
 
 
+class KeptRefusal(NamedTuple):
+    """A row of the refusals, with its number. `payload` may be only the beginning of the message,
+    whose `size` it was.
+    """
+
+    id: int
+    received_ms: int
+    topic: str
+    device: str
+    reason: str
+    path: str
+    message: str
+    hint: str
+    size: int
+    payload: bytes
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.payload) == self.size
+
+
 class News(NamedTuple):
     """What the city is told of a request later on; `status` in mySociety's words."""
 
@@ -89,6 +110,7 @@ class Entry(NamedTuple):
 
 
 REFUSED_BYTES_KEPT = 4096  # enough to see what was wrong
+TOPIC_CHARS_KEPT = 512
 
 
 @dataclass(slots=True)
@@ -121,7 +143,7 @@ class Effects:
         self, incoming: Incoming, device: str, refusal: Refusal, now_ms: int, body: bytes
     ) -> None:
         size, kept = len(body), body[:REFUSED_BYTES_KEPT]
-        topic = incoming.topic[:512]
+        topic = incoming.topic[:TOPIC_CHARS_KEPT]
         self.refusals.append(StoredRefusal(now_ms, topic, device, *refusal, size, kept))
 
     def note_transition(self, transition: Transition, tick_ms: int, reading: int | None) -> None:
@@ -172,6 +194,7 @@ class Settings:
     allow_simulated: bool = False
     max_skew_ms: int = devices.SKEW_MS_MAX
     max_age_ms: int = devices.AGE_MS_MAX
+    device_per_minute_max: int | None = None
     emergency: bool = False
     """There is a desk of its own for what is urgent."""
     reopens: bool = False

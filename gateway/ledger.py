@@ -13,7 +13,8 @@ from typing import Any
 
 from gateway import silences
 from gateway.delivery import Row
-from gateway.effects import StoredReading
+from gateway.device_status import SAYS_NOTHING
+from gateway.effects import KeptRefusal, StoredReading
 from gateway.errors import StoreBroken
 from gateway.incident import Incident
 from gateway.requests import rfc3339
@@ -23,6 +24,10 @@ from gateway.stored_rows import ROW_COLUMNS, incident_of, row_of
 BUSY_TIMEOUT_S = 10.0
 PAGE_ROWS = 5_000
 JOURNAL_LINES = 8  # of a subject before an instant: an episode has no more steps
+LOOK_BACK_ROWS = 1_000_000  # of readings, for the last ones of a device: a second at the most
+CLOCK_SET_BACK_MS = 86_400_000
+_REFUSAL_COLUMNS = "id, received_ms, topic, device, reason, path, message, hint, size, payload"
+_READING_COLUMNS = "id, device, kind, zone, asset_id, ts_ms, received_ms, verdict, body"
 _TIMES = {
     "started_ms", "fired_ms", "due_ms", "cleared_ms", "created_ms", "at_ms", "tick_ms",
     "first_sent_ms", "last_sent_ms", "next_ms", "last_absent_ms", "closed_ms",
@@ -118,11 +123,11 @@ def readings_of(
     """The readings of these devices (None: of all vehicles) by the time that they speak of, in the
     order of receipt.
     """
-    whose = "kind = 'road'" if devices is None else f"device IN ({','.join('?' * len(devices))})"
+    whose = "kind = 'road'" if devices is None else f"device IN ({_holes(devices)})"
     with _reading(database) as db:
         rows = db.execute(
-            "SELECT id, device, kind, zone, asset_id, ts_ms, received_ms, verdict, body "
-            f"FROM readings WHERE ts_ms BETWEEN ? AND ? AND {whose} ORDER BY id",
+            f"SELECT {_READING_COLUMNS} FROM readings "
+            f"WHERE ts_ms BETWEEN ? AND ? AND {whose} ORDER BY id",
             (since_ms, until_ms, *(devices or ())),
         )
         return list(map(StoredReading._make, rows))
@@ -139,8 +144,8 @@ def all_readings(
     with _reading(database) as db:
         while True:
             rows = db.execute(
-                "SELECT id, device, kind, zone, asset_id, ts_ms, received_ms, verdict, body "
-                f"FROM readings WHERE id > ? AND {clock} BETWEEN ? AND ? ORDER BY id LIMIT ?",
+                f"SELECT {_READING_COLUMNS} FROM readings "
+                f"WHERE id > ? AND {clock} BETWEEN ? AND ? ORDER BY id LIMIT ?",
                 (last_id, since_ms, until_ms, PAGE_ROWS),
             ).fetchall()
             yield from map(StoredReading._make, rows)
@@ -224,6 +229,110 @@ def fired_between(database: Path, since_ms: int, until_ms: int) -> list[tuple[st
         ).fetchall()
 
 
+# -- devices, and what was refused ----------------------------------------------------------------
+
+
+def devices_of(database: Path) -> tuple[list[bytes], int]:
+    """The records of all devices, packed; and how late it is by the data (0: nobody said)."""
+    with _reading(database) as db:
+        records = [state for (state,) in db.execute("SELECT state FROM devices")]
+        found = db.execute("SELECT value FROM meta WHERE key = 'follow_ms'").fetchone()
+    return records, int(found[0]) if found else 0
+
+
+def device_of(database: Path, name: str) -> bytes | None:
+    with _reading(database) as db:
+        found = db.execute("SELECT state FROM devices WHERE device = ?", (name,)).fetchone()
+    return found[0] if found else None
+
+
+def last_refusals(database: Path) -> list[KeptRefusal]:
+    """The last refusal of each device that tells something of it."""
+    with _reading(database) as db:
+        rows = db.execute(
+            f"SELECT {_REFUSAL_COLUMNS} FROM refusals WHERE id IN (SELECT max(id) FROM refusals "
+            f"WHERE device != '' AND reason NOT IN ({_holes(SAYS_NOTHING)}) GROUP BY device)",
+            SAYS_NOTHING,
+        )
+        return list(map(KeptRefusal._make, rows))
+
+
+def refusals_of(
+    database: Path, *, reason: str = "", device: str = "", limit: int = -1
+) -> list[KeptRefusal]:
+    """What was refused, the latest first; of a reason, of a device, or all."""
+    with _reading(database) as db:
+        rows = db.execute(
+            f"SELECT {_REFUSAL_COLUMNS} FROM refusals WHERE (? IN ('', reason)) "
+            "AND (? IN ('', device)) ORDER BY id DESC LIMIT ?",
+            (reason, device, limit),
+        )
+        return list(map(KeptRefusal._make, rows))
+
+
+def refusals_by_id(database: Path, numbers: Collection[int]) -> list[KeptRefusal]:
+    """Those that are there, oldest first."""
+    with _reading(database) as db:
+        rows = []
+        for number in sorted(set(numbers)):
+            query = f"SELECT {_REFUSAL_COLUMNS} FROM refusals WHERE id = ?"
+            rows += db.execute(query, (number,)).fetchall()
+    return list(map(KeptRefusal._make, rows))
+
+
+def refusals_like(database: Path, kept: KeptRefusal) -> tuple[int, int, int]:
+    """How many were refused of this device for this reason; when the first and the last came."""
+    with _reading(database) as db:
+        row = db.execute(
+            "SELECT count(*), min(received_ms), max(received_ms) FROM refusals "
+            "WHERE device = ? AND reason = ?",
+            (kept.device, kept.reason),
+        ).fetchone()
+    return int(row[0]), int(row[1]), int(row[2])
+
+
+def last_readings(database: Path, device: str, limit: int) -> list[StoredReading]:
+    """The last readings of a device, the latest first, among the last LOOK_BACK_ROWS of all."""
+    with _reading(database) as db:
+        rows = db.execute(
+            f"SELECT {_READING_COLUMNS} FROM readings WHERE device = ? AND id > "
+            "(SELECT max(id) FROM readings) - ? ORDER BY id DESC LIMIT ?",
+            (device, LOOK_BACK_ROWS, limit),
+        )
+        return list(map(StoredReading._make, rows))
+
+
+def stored_among(
+    database: Path, bodies: Collection[bytes], since_ms: int
+) -> set[tuple[str, bytes]]:
+    """Which of these messages, UTF-8 all, were stored since about that time of receipt: as (device,
+    message).
+    """
+    texts = json.dumps([body.decode("utf-8") for body in bodies])
+    with _reading(database) as db:
+        first = _first_received(db, since_ms - CLOCK_SET_BACK_MS)
+        rows = db.execute(
+            "SELECT device, body FROM readings WHERE id >= ? "
+            "AND body IN (SELECT CAST(value AS BLOB) FROM json_each(?))",
+            (first, texts),
+        )
+        return {(device, bytes(body)) for device, body in rows}
+
+
+def _first_received(db: sqlite3.Connection, since_ms: int) -> int:
+    """The number of the first reading received then or later: numbers and times grow together, so
+    that a few looks find it among millions.
+    """
+    low, high = db.execute("SELECT min(id), max(id) FROM readings").fetchone()
+    while low is not None and low < high:
+        middle = (low + high) // 2
+        (at_ms,) = db.execute(
+            "SELECT received_ms FROM readings WHERE id >= ? ORDER BY id LIMIT 1", (middle,)
+        ).fetchone()
+        low, high = (middle + 1, high) if at_ms < since_ms else (low, middle)
+    return int(low or 0)
+
+
 @contextmanager
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
     with opened(database, "ro") as db:
@@ -249,6 +358,10 @@ def opened(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
         raise StoreBroken(f"{database}: {error}") from error
     finally:
         db.close()
+
+
+def _holes(values: Collection[Any]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _rows(db: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:

@@ -94,6 +94,8 @@ class Plans:
             _shown(secrets.broker_password) or None,
             broker.client_id,
             broker.ca_file,
+            broker.certificate_file,
+            broker.key_file,
             tuple(source.topic for source in self.sources),
         )
 
@@ -263,12 +265,19 @@ def _unreachable(config: Config) -> Iterator[Finding]:
         except EndpointError as error:
             help_ = 'endpoint = "https://311.example.org/open311/v2"; http only on this machine'
             yield config.finding([name, "endpoint"], "E411", str(error), help_)
+    broker = config.broker
     try:
-        tls_context(config.broker.ca_file)
+        tls_context(broker.ca_file)
     except OSError as error:
         help_ = "a PEM file with the certificate of the broker's authority"
         message = f"ca_file cannot be used: {error.strerror or error}"
         yield config.finding(["broker", "ca_file"], "E412", message, help_)
+    try:
+        tls_context(None, broker.certificate_file, broker.key_file)
+    except OSError as error:
+        help_ = "PEM files: the gateway's certificate, and its key without a pass phrase"
+        message = f"certificate_file and key_file do not serve: {error.strerror or error}"
+        yield config.finding(["broker", "certificate_file"], "E412", message, help_)
 
 
 def _history_config(config: Config, secrets: Secrets) -> "HistoryConfig | None":

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NOT_BORN = "not_born"
     OUT_OF_ORDER = "out_of_order"
     NO_VALUES = "no_values"
+    OVER_QUOTA = "over_quota"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -57,6 +58,14 @@ class Refusal(NamedTuple):
     path: str
     message: str
     hint: str
+
+
+RETAINED = Refusal(
+    Reason.RETAINED,
+    "retain",
+    "retained telemetry is not fresh",
+    "publish telemetry without the retain flag: a kept value has no age",
+)
 
 
 class _Fault:

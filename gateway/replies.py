@@ -1,4 +1,4 @@
-"""What devices are told: how far their messages are on disk, and what was wrong with others.
+"""What devices are told: how far their messages are on disk, what was wrong, and how they stand.
 
 Pure but for its own memory of what was said when. Only ever told of effects that are on disk. A
 device hears at once, then at most twice a second; the last word is never held back for good.
@@ -8,12 +8,14 @@ nothing, since the next acknowledgement says the same and every refusal is in th
 
 import base64
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
+from gateway.devices import Device
 from gateway.effects import Effects, StoredRefusal
+from gateway.notices import Notices
 from gateway.refusal import Reason
 from gateway.requests import rfc3339
 
@@ -28,6 +30,7 @@ _encode = msgspec.json.Encoder().encode
 class Reply(NamedTuple):
     topic: str
     payload: bytes
+    retain: bool = False
 
 
 class _Reached(NamedTuple):
@@ -38,16 +41,24 @@ class _Reached(NamedTuple):
 
 
 class Replies:
-    """Acknowledgements and dead letters, from when they are noted until they are taken."""
+    """Acknowledgements, dead letters and notices, from when they are noted until they are taken."""
 
-    def __init__(self, *, device_acks: bool) -> None:
+    def __init__(
+        self, *, device_acks: bool, device_status: bool = False, follows: bool = False
+    ) -> None:
         self._device_acks = device_acks
+        self._notices = Notices(follows=follows) if device_status else None
         self._acked: dict[str, int] = {}
         """When a device was last told, oldest first; only those told within ACK_EVERY_MS."""
         self._unsaid: dict[str, _Reached] = {}
         """What devices are still to be told."""
         self._letters: deque[Reply] = deque(maxlen=LETTERS_MAX)
         self._spoken: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def begin(self, devices: Iterable[Device], now_ms: int) -> None:
+        """How devices stood when the gateway was away."""
+        if self._notices is not None:
+            self._notices.begin(devices, now_ms)
 
     def note(self, effects: Effects) -> None:
         """The effects of a batch are on disk. What devices have reached is written down here and
@@ -58,6 +69,8 @@ class Replies:
                 reached = device.acknowledged()
                 if reached is not None:
                     self._unsaid[device.name] = _Reached(device.zone, device.kind, *reached)
+        if self._notices is not None:
+            self._notices.note(effects)
         for refusal in effects.refusals:
             letter = self._dead_letter(refusal)
             if letter is not None:
@@ -77,6 +90,9 @@ class Replies:
             yield _acknowledgement(name, self._unsaid[name], now_ms)
             del self._unsaid[name]
             self._acked[name] = now_ms
+        if self._notices is not None:
+            for notice in self._notices.due(now_ms):
+                yield Reply(*notice, retain=True)
 
     def _dead_letter(self, refusal: StoredRefusal) -> Reply | None:
         """The letter, with how many of the kind it stands for; None if one went out just now, or if

@@ -67,6 +67,7 @@ def read_secrets(config: "Config") -> tuple[Secrets, list[Finding]]:
 
     broker = config.broker
     password = secret(["broker", "password_file"], broker.password_file)
+    secret(["broker", "key_file"], broker.key_file)  # read again by the one who needs it
     login = None
     given = secret(["broker", "credentials"], broker.credentials)
     if given is not None:

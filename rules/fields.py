@@ -65,7 +65,7 @@ CATALOGUE: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             _number("temperature_c", -60, 150),
             _number("tilt_deg", 0, 180),
             _number("battery_v", 0, 60),
-            _number("battery_pct", 0, 100),
+            _number("battery_level_pct", 0, 100),
         ),
         "cabinet": _kind(
             _number("current_a", 0, 2000),
@@ -84,7 +84,7 @@ CATALOGUE: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             _number("ppv_mm_s", 0, 1000),
             _number("temperature_c", -60, 150),
             _number("battery_v", 0, 60),
-            _number("battery_pct", 0, 100),
+            _number("battery_level_pct", 0, 100),
         ),
         "bin": _kind(
             _number("fill_pct", 0, 100),
@@ -94,7 +94,7 @@ CATALOGUE: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             _flag("lid_open"),
             _number("weight_kg", 0, 5000),
             _number("battery_v", 0, 60),
-            _number("battery_pct", 0, 100),
+            _number("battery_level_pct", 0, 100),
         ),
         # What the gateway itself reports of a spot on the road, from the passes over it.
         "place": _kind(

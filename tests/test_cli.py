@@ -177,6 +177,25 @@ def test_status_is_what_was_said_unless_that_is_old(config, said, code, state):
     assert (found, answer["state"]) == (code, state)
 
 
+def test_decode_of_a_recording_passes_over_no_line(tmp_path):
+    """A line that is none and a key written twice are refusals; what follows is decoded."""
+    lines = [
+        '{"topic": "city/v1/z/bin/b/telemetry", "payload": {"ts": null, "values": {}}}',
+        "{broken",
+        '{"topic": "city/v1/z/bin/b/telemetry", "payload": {"ts": null, "ts": 1, "values": {}}}',
+        '{"topic": "city/v1/z/bin/b/telemetry", "payload_b64": "?"}',
+        '{"topic": "city/v1/z/bin/c/telemetry", "payload": {"ts": null, "values": {}}}',
+    ]
+    path = tmp_path / "recording.jsonl"
+    path.write_text("\n".join(lines))
+    code, told = sense311("decode", path)
+    assert code == 1
+    assert [reading["device"] for reading in told["readings"]] == ["b", "c"]
+    reasons = [refusal["reason"] for refusal in told["refusals"]]
+    assert reasons == ["not_json", "duplicate_key", "wrong_type"]
+    assert told["refusals"][0]["path"] == "line 2"
+
+
 def test_decode_tells_readings_and_refusals():
     """With the decoder of the gateway: exit 0, or 1 with reason, path and hint."""
     code, said = sense311("decode", "--topic", BIN, stdin=MESSAGE)

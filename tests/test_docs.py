@@ -262,6 +262,9 @@ def installed(folder: Path, text: str) -> Path:
         path.write_text(login, "utf-8")
     (folder / "tls").mkdir(exist_ok=True)
     shutil.copy(certifi.where(), folder / "tls/ca.crt")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=gateway"
+    files = ["-keyout", "tls/gateway.key", "-out", "tls/gateway.crt"]
+    subprocess.run([*command.split(), *files], cwd=folder, check=True, capture_output=True)
     shutil.copy(ROOT / "deploy/examples/assets.geojson", folder)
     (folder / "rules").mkdir()
     shutil.copy(ROOT / "deploy/examples/heavy_bin.yaml", folder / "rules/ours.yaml")

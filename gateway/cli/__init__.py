@@ -8,7 +8,20 @@ or configuration, 3 an outside part failed.
 
 import typer
 
-from gateway.cli import ask, city, cityhall, devices, hand, service, simulating, workbench
+from gateway.cli import (
+    ask,
+    city,
+    cityhall,
+    devices,
+    fleet,
+    hand,
+    provisioning,
+    published,
+    registry,
+    service,
+    simulating,
+    workbench,
+)
 
 app = typer.Typer(
     name="sense311",
@@ -19,7 +32,12 @@ app = typer.Typer(
 )
 service.add_to(app)
 devices.add_to(app)
+published.add_to(app)
 city.add_to(app)
+provisioning.add_to(fleet.devices)
+app.add_typer(fleet.devices, name="devices")
+app.add_typer(fleet.dlq, name="dlq")
+app.add_typer(registry.assets, name="assets")
 app.add_typer(ask.incidents, name="incidents")
 app.add_typer(ask.requests, name="requests")
 app.add_typer(hand.silence, name="silence")

@@ -10,7 +10,6 @@ import typer
 
 from gateway.cli.output import Code, Json, answer, fail, table, told_plainly
 from gateway.cli.service import ConfigFile
-from gateway.entities import Dialect
 
 incidents = typer.Typer(help="Fault episodes and what became of them.", no_args_is_help=True)
 requests = typer.Typer(help="Requests to the city and how they stand.", no_args_is_help=True)
@@ -107,21 +106,23 @@ def list_requests(
 def export_requests(
     config: ConfigFile,
     *,
-    dialect: Annotated[Dialect, typer.Option("--format", help="Of the entities.")] = Dialect.LD,
+    format_: Annotated[str, typer.Option("--format", help="ngsi-ld or ngsi-v2.")] = "ngsi-ld",
     state: Annotated[str | None, typer.Option(help="Only those: review, held, filed...")] = None,
     json: Json = False,
 ) -> None:
     """Requests as entities of Smart Data Models, for the city's own platform."""
     from json import dumps
 
-    from gateway.entities import entity_of
+    from gateway.entities import Dialect, entity_of
     from gateway.ledger import request_story, requests_of
 
+    if format_ not in tuple(Dialect):
+        fail(f"--format {format_}: ngsi-ld or ngsi-v2", Code.USAGE, as_json=json)
     with told_plainly(as_json=json):
         database = database_of(config)
         asked = [row for row in requests_of(database) if state in (None, row["state"])]
         stories = [request_story(database, row["reference"]) for row in asked]
-    entities = [entity_of(story, dialect) for story in stories if story is not None]
+    entities = [entity_of(story, Dialect(format_)) for story in stories if story is not None]
     answer({"entities": entities}, [dumps(entities, ensure_ascii=False)], as_json=json)
 
 

@@ -4,18 +4,19 @@ Runs the gateway's own decoder. A capture is a recording (JSON Lines with topic 
 that a session whose messages depend on each other can be looked at as a whole.
 """
 
-import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.judging import payload_of, plain, recorded
 from gateway.clock import SystemClock, ms_of
 from gateway.codecs import codec_named, codecs
 from gateway.envelopes import envelopes
 from gateway.envelopes.mapping import MappingFile, read_mapping
 from gateway.envelopes.uplink import Uplink, canonical
+from gateway.refusal import Reason, Refusal
 from gateway.sources import Source, Sources
 from gateway.telemetry import Decoded, Decoder
 
@@ -42,16 +43,20 @@ def decoded_lines(asked: Asked, payload: bytes) -> list[Decoded]:
     """Of every message in the payload. ValueError: the question is wrong."""
     if asked.fport is not None:
         return [_bytes(asked, payload)]
-    captured = list(_captured(payload))
-    messages = captured or [(asked.topic or "", payload, SystemClock().now_ms())]
+    payload = plain(payload)
+    messages = list(_captured(payload)) or [(asked.topic or "", payload, SystemClock().now_ms())]
     name = asked.format
     if name == AUTO:
         name = "mapping" if asked.mapping is not None else _guess(*messages[0][:2])
-    if name == "native":
-        decoder = Decoder()
-        return [decoder.decode(topic or NATIVE_TOPIC, body) for topic, body, _ in messages]
-    sources = Sources([_source(asked, name)])
-    return [sources.decode(topic or "device", body, now_ms) for topic, body, now_ms in messages]
+    native = name == "native"
+    sources = Sources() if native else Sources([_source(asked, name)])
+    unsaid = NATIVE_TOPIC if native else "device"
+    return [
+        Decoded(None, refusals=(body,), refused=(b"",))
+        if isinstance(body, Refusal)
+        else sources.decode(topic or unsaid, body, now_ms)
+        for topic, body, now_ms in messages
+    ]
 
 
 def _source(asked: Asked, name: str) -> Source:
@@ -96,7 +101,7 @@ def _bytes(asked: Asked, data: bytes) -> Decoded:
     return Decoded(None, readings, [*refusals, *wrong])
 
 
-def _guess(topic: str, payload: bytes) -> str:
+def _guess(topic: str, payload: bytes | Refusal) -> str:
     """By the topic where it tells, else by what only one format has."""
     for start, name in _STARTS.items():
         if topic.startswith(start):
@@ -104,7 +109,7 @@ def _guess(topic: str, payload: bytes) -> str:
     if topic.endswith("/attrs"):
         return "ngsi"
     try:
-        tree = json.loads(payload)
+        tree = json.loads(payload if isinstance(payload, bytes) else b"")
     except (ValueError, RecursionError):
         return "native"
     return _by_content(tree)
@@ -124,16 +129,21 @@ def _by_content(tree: Any) -> str:
     return next((name for name, keys in marks if keys & set(tree)), "native")
 
 
-def _captured(payload: bytes) -> Iterator[tuple[str, bytes, int]]:
-    """Topic, bytes and time of each line; nothing where it is no recording."""
-    for line in payload.splitlines():
-        try:
-            said = json.loads(line)
-            topic = said["topic"]
-            raw, told = said.get("payload_b64"), said.get("payload")
-            if raw is None and told is None:
-                return
-            body = json.dumps(told).encode() if raw is None else base64.b64decode(raw)
-        except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
-            return
-        yield topic, body, ms_of(str(said.get("t", ""))) or SystemClock().now_ms()
+def _captured(payload: bytes) -> Iterator[tuple[str, bytes | Refusal, int]]:
+    """Topic, bytes and time of each line; nothing where the first one is not of a recording. One
+    that is not stands among them as a refusal.
+    """
+    lines = [line for line in payload.splitlines() if line.strip()]
+    if (
+        not lines
+        or (first := recorded(lines[0])) is None
+        or not (first.payload or first.payload_b64)
+    ):
+        return
+    for number, text in enumerate(lines, 1):
+        line = recorded(text)
+        if line is None:
+            hint = "a line of a recording has topic, and payload or payload_b64"
+            yield "", Refusal(Reason.NOT_JSON, f"line {number}", "no line of a recording", hint), 0
+        else:
+            yield line.topic, payload_of(line), ms_of(line.t) or SystemClock().now_ms()

@@ -4,10 +4,11 @@ Each checks all that it is given before it starts anything, and ends on a signal
 """
 
 import dataclasses
+import json as json_
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,26 +96,36 @@ def broker(
         Path | None,
         typer.Option(help='JSON file {"user": ["device", ...]}: who may speak for which devices.'),
     ] = None,
+    sources: Annotated[
+        Path | None,
+        typer.Option(help='JSON file {"user": ["filter", ...]}: what other platforms publish to.'),
+    ] = None,
     sync: Annotated[
         str, typer.Option(help="When messages reach the disk: always, or an interval (2m).")
     ] = "always",
     *,
     json: Json = False,
 ) -> None:
-    """The bundled broker, on loopback, until a signal. Passwords: DIR/credentials.json."""
-    import json as json_
+    """The bundled broker, on loopback, until a signal. Passwords: DIR/credentials.json.
 
+    Before it is ready it is tried: if a device could speak for another, it is not started.
+    """
     from gateway.credentials import BrokerConfig, credentials_path
     from gateway.embedded import run_foreground
+    from gateway.provisioning import SELF_TEST_USERS, self_test_logins
+    from gateway.self_test import try_broker
 
     def ready(url: str) -> None:
+        try_broker(*self_test_logins(folder)).verdict(url)
         where = str(credentials_path(folder))
         lines = [f"{url}, credentials in {where}"]
         answer({"url": url, "credentials": where}, lines, as_json=json)
 
     with told_plainly(as_json=json):
-        users = _device_users(devices, json_) if devices is not None else {}
-        config = BrokerConfig(folder=folder, port=port, sync=sync, devices=users)
+        users = _by_user(devices, "device") if devices is not None else {}
+        topics = _by_user(sources, "filter") if sources is not None else {}
+        users.update(SELF_TEST_USERS)
+        config = BrokerConfig(folder, port=port, sync=sync, devices=users, sources=topics)
         raise typer.Exit(run_foreground(config, ready))
 
 
@@ -205,16 +216,16 @@ def reload_lines(told: dict[str, Any]) -> Iterator[str]:
         yield f"  changed too, but in force only after a restart: {sections}"
 
 
-def _device_users(path: Path, json_: Any) -> dict[str, list[str]]:
+def _by_user(path: Path, what: str) -> dict[str, Sequence[str]]:
     from gateway.errors import ConfigError
     from rules.finding import Finding
 
     try:
         users = json_.loads(path.read_text("utf-8"))
-        return {str(user): [str(device) for device in list(ids)] for user, ids in users.items()}
+        return {str(user): [str(each) for each in list(own)] for user, own in users.items()}
     except (ValueError, AttributeError, TypeError):
-        help_ = '{"user": ["device", ...]}'
-        finding = Finding(str(path), 1, 1, "E408", "not a list of devices by user", help_)
+        help_ = f'{{"user": ["{what}", ...]}}'
+        finding = Finding(str(path), 1, 1, "E408", f"not a list of {what}s by user", help_)
         raise ConfigError([finding]) from None
 
 

@@ -36,7 +36,7 @@ Channel = tuple[int, Callable[[bytes], Part | None]]
 
 
 def _battery(data: bytes) -> Part:
-    return Part({"battery_pct": float(data[0])})
+    return Part({"battery_level_pct": float(data[0])})
 
 
 def _temperature(data: bytes) -> Part:

@@ -61,7 +61,7 @@ def _state(data: bytes, at: int) -> dict[str, Value | None]:
     """Battery in steps of 2 %, then the temperature above -40 degrees."""
     battery = 2 * bits(data, at, 6)
     return {
-        "battery_pct": None if battery == 126 else float(min(battery, 100)),
+        "battery_level_pct": None if battery == 126 else float(min(battery, 100)),
         "temperature_c": float(bits(data, at + 6, 7) - 40),
     }
 

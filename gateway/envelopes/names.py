@@ -30,7 +30,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         "temp": "temperature_c", "tempc": "temperature_c", "temperaturepro": "temperature_c",
         "tilt": "tilt_deg", "inclination": "tilt_deg", "angleofinclination": "tilt_deg",
         "batteryvoltage": "battery_v", "batteryvol": "battery_v", "batv": "battery_v",
-        "volt": "battery_v", "batterylevel": "battery_pct", "filllevel": "fill_pct",
+        "volt": "battery_v", "batterylevel": "battery_level_pct", "filllevel": "fill_pct",
         "fillinglevel": "fill_pct", "fillinglvl": "fill_pct", "fill": "fill_pct",
         "fillpercent": "fill_pct", "distance": "distance_mm", "proxxmm": "distance_mm",
         "proxx": "distance_cm", "distancecm": "distance_cm", "lidopen": "lid_open",
@@ -114,7 +114,7 @@ def _canonical(key: str, value: Any) -> Any:
     if isinstance(number, str):
         return number
     if key == "battery_?":
-        key = {"v": "battery_v", "mv": "battery_v", "%": "battery_pct"}.get(unit, "")
+        key = {"v": "battery_v", "mv": "battery_v", "%": "battery_level_pct"}.get(unit, "")
         return (key, converted(key, number, unit)) if key else None
     if key == "distance_cm":
         return "distance_mm", converted("distance_mm", number, unit or "cm")

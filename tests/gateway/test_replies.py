@@ -20,7 +20,9 @@ def batch(*devices):
 
 
 def refusal(device="bin-1", reason="not_json", received_ms=0):
-    return StoredRefusal(received_ms, "t", device, reason, "line 1", "m", "h", 3, b"abc")
+    return StoredRefusal(
+        received_ms, "city/v1/z/bin/x/batch", device, reason, "line 1", "m", "h", 3, b"abc"
+    )
 
 
 def told(replies, effects, now_ms):

@@ -1,6 +1,7 @@
 """The reference publisher: a device whose power fails loses no reading and sends none twice."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from conftest import SENSE311, a_bin, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
-FOLDER = Path(__file__).parent.parent / "deploy" / "publisher"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "deploy/publisher"
 sys.path.insert(0, str(FOLDER))
 from sense311_publisher import Kept, Publisher, milliseconds, rfc3339  # noqa: E402
 
@@ -229,6 +231,49 @@ def test_readings_survive_the_device_and_the_gateway(each_broker, a_gateway, tmp
     assert found == sorted(set(found))
     assert set(kept) <= set(found)
     assert gateway.stop() == 0
+
+
+ON_A_MICROCONTROLLER = """
+import json, sys
+sys.path.insert(0, "/")
+from sense311_publisher import Publisher
+class Client:
+    sent = []
+    def set_callback(self, hear): self.hear = hear
+    def publish(self, topic, payload, retain, qos): self.sent.append((topic, payload))
+    def nothing(self, *told): pass
+    connect = disconnect = ping = subscribe = check_msg = set_last_will = nothing
+client = Client()
+device = Publisher(client, "z", "bin", "b-1", "/")
+for fill in range(3):
+    device.add({"fill_pct": fill})
+assert device.poll(), device.problem
+told = {"boot": 1, "upto": 1, "server_time": "2026-01-15T20:05:00Z"}
+client.hear(b"ack", json.dumps(told).encode())
+device.add({"fill_pct": 9})
+assert device.poll(), device.problem
+after = Publisher(Client(), "z", "bin", "b-1", "/")
+print(json.dumps([sys.implementation.name, device.waiting, after._kept.boot, client.sent]))
+"""
+
+
+@pytest.mark.slow
+def test_it_runs_on_micropython_within_a_quarter_of_a_megabyte(tmp_path):
+    """The real interpreter, 256 KiB of heap: kept, sent, acknowledged, found after a start."""
+    parts = ROOT / ".venv/node"  # where deploy/test-parts.sh puts it
+    if not (parts / "node_modules/@micropython").is_dir():
+        why = "MicroPython is not installed: `make parts`, with node and npm"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+    program = tmp_path / "program.py"
+    program.write_text(ON_A_MICROCONTROLLER)
+    command = ["node", ROOT / "tests/node/micropython.mjs", parts, FOLDER, program]
+    ran = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    name, waiting, boot, sent = json.loads(ran.stdout)
+    assert (name, waiting, boot) == ("micropython", 2, 2)
+    topic, payload = sent[-1]
+    assert topic == "city/v1/z/bin/b-1/telemetry"
+    assert json.loads(payload)["ts"].startswith("2026-01-15T20:05:0")
 
 
 @pytest.mark.slow

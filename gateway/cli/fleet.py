@@ -1,0 +1,374 @@
+"""Commands about the devices of a city: `devices ls`, `show`, `adopt`, and `dlq`.
+
+They look at the gateway's books beside it, with its own decoder and its own assets; `adopt` writes
+an asset file, `dlq replay` publishes to the broker, and nothing here writes to the store.
+"""
+
+import base64
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.cli.ask import database_of
+from gateway.cli.output import Code, Json, answer, fail, table, told_plainly
+from gateway.cli.service import ConfigFile
+
+if TYPE_CHECKING:
+    from gateway.assets import City
+    from gateway.config import Config
+    from gateway.dead_letters import Letter
+    from gateway.effects import KeptRefusal, StoredReading
+    from gateway.fleet import Member, Now
+
+devices = typer.Typer(no_args_is_help=True, help="Field devices: what each said, who may speak.")
+dlq = typer.Typer(no_args_is_help=True, help="Messages that were refused.")
+
+_COLUMNS = (
+    "device", "state", "kind", "zone", "asset", "last_seen", "clock_skew_s", "missing",
+    "duplicates", "late", "rejected", "resets", "battery_v", "refused",
+)  # fmt: skip
+_READING_COLUMNS = ("at", "received_at", "verdict", "values")
+_REFUSAL_COLUMNS = ("id", "received_at", "device", "reason", "path", "message", "topic")
+SHOWN_MAX = 10
+INTERRUPTED = 130  # as shells report Ctrl-C
+
+Device = Annotated[str, typer.Argument(help="Its name, as topics have it.")]
+
+
+# -- devices ---------------------------------------------------------------------------------------
+
+
+@devices.command("ls")
+def list_devices(
+    config: ConfigFile,
+    *,
+    state: Annotated[
+        str, typer.Option(help="Only those: online, late, silent, quarantined, fault.")
+    ] = "",
+    kind: Annotated[str, typer.Option(help="Only those: streetlight, cabinet, bin, road.")] = "",
+    json: Json = False,
+) -> None:
+    """Every device that was ever heard of, and how it stands."""
+    from gateway.asset_files import read_whole
+    from gateway.device_status import DeviceState
+    from gateway.fleet import fleet
+    from gateway.ledger import devices_of, last_refusals
+
+    if state and state not in list(DeviceState):
+        fail(f"--state {state}: one of {', '.join(DeviceState)}", Code.USAGE, as_json=json)
+    with told_plainly(as_json=json):
+        settings = _settings(config)
+        city = read_whole(settings.assets.files)
+        database = database_of(config)
+        records, follow_ms = devices_of(database)
+        members = fleet(records, last_refusals(database), city, _now(settings, follow_ms))
+        rows = [member.as_dict() for member in members]
+    rows = [row for row in rows if state in ("", row["state"]) and kind in ("", row["kind"])]
+    answer({"devices": rows}, table(rows, _COLUMNS), as_json=json)
+
+
+@devices.command("show")
+def show_device(config: ConfigFile, device: Device, *, json: Json = False) -> None:
+    """One device: whose clock is believed, what it said last, what was refused of it and why."""
+    from gateway.device_status import in_words
+    from gateway.ledger import last_readings, refusals_of
+
+    member = _member(config, device, None, as_json=json)
+    with told_plainly(as_json=json):
+        database = database_of(config)
+        readings = last_readings(database, device, SHOWN_MAX)
+        refused = refusals_of(database, device=device, limit=SHOWN_MAX)
+    told = member.as_dict() | {
+        "clock": in_words(member.device),
+        "readings": [_reading(one) for one in readings],
+        "refusals": [_refusal(one) for one in refused],
+    }
+    lines = [f"{key}: {value}" for key, value in told.items() if key not in _TABLES]
+    lines += ["last readings:", *table(told["readings"], _READING_COLUMNS)]
+    lines += ["last refusals:", *table(told["refusals"], (*_REFUSAL_COLUMNS, "hint"))]
+    answer(told, lines, as_json=json)
+
+
+_TABLES = ("readings", "refusals")
+
+
+@devices.command("adopt")
+def adopt(
+    config: ConfigFile,
+    device: Device,
+    asset: Annotated[str, typer.Option(help="Whose device it is.")],
+    *,
+    reload: Annotated[bool, typer.Option("--reload", help="Put it in force at once.")] = False,
+    json: Json = False,
+) -> None:
+    """Enter a device among those of an asset, in the asset file; nothing else there changes."""
+    from gateway.asset_files import alone, enter_devices
+
+    with told_plainly(as_json=json):
+        files = _settings(config).assets.files
+        with alone(files):
+            listed = _adoptive(config, device, asset, as_json=json)
+            file = enter_devices(files, asset, listed)
+    told = {"device": device, "asset": asset, "devices": listed, "file": str(file)}
+    if reload:
+        from gateway.cli.workbench.bundle import reload as put_in_force
+
+        put_in_force(config, timeout=60.0, json=json)
+        return
+    next_ = f"next: sense311 rules reload, then sense311 dlq replay --device {device}"
+    answer(told, [f"{device} speaks for {asset}, in {file}", next_], as_json=json)
+
+
+def _adoptive(config: Path, device: str, name: str, *, as_json: bool) -> list[str]:
+    """All devices that the asset has then, or the end of the command with why it cannot be."""
+    from gateway.asset_files import read_whole
+    from gateway.ledger import device_of
+
+    with told_plainly(as_json=as_json):
+        city = read_whole(_settings(config).assets.files)
+    asset, other = city.assets.get(name), city.by_device.get(device)
+    if asset is None:
+        help_ = "name one of the asset file, or enter it there first"
+        fail(f"there is no asset {name!r}; {help_}", Code.FINDINGS, as_json=as_json)
+    if other is not None:
+        told = "already" if other is asset else f"already for {other.id}"
+        help_ = "" if other is asset else f"; take it from the devices of {other.id} first"
+        fail(f"{device} speaks {told}{help_}", Code.FINDINGS, as_json=as_json)
+    member = _member(config, device, city, as_json=as_json)
+    if member.device.kind not in ("", asset.kind):
+        help_ = f"it publishes to .../{member.device.kind}/{device}/...: mend that, or the asset"
+        what = f"{device} is a {member.device.kind}, and {name} a {asset.kind}"
+        fail(f"{what}; {help_}", Code.FINDINGS, as_json=as_json)
+    with told_plainly(as_json=as_json):
+        speaks_itself = not asset.devices and device_of(database_of(config), name) is not None
+    return [*([name] if speaks_itself else asset.devices), device]
+
+
+def _member(config: Path, name: str, city: "City | None", *, as_json: bool) -> "Member":
+    """The device, or the end of the command: nobody has heard of it. `city`: if it is read."""
+    from gateway import devices as records
+    from gateway.asset_files import read_whole
+    from gateway.device_status import SAYS_NOTHING
+    from gateway.fleet import member
+    from gateway.ledger import device_of, devices_of, refusals_of
+
+    with told_plainly(as_json=as_json):
+        settings, database = _settings(config), database_of(config)
+        city = city or read_whole(settings.assets.files)
+        blob = device_of(database, name)
+        _, follow_ms = devices_of(database)
+        refused = refusals_of(database, device=name, limit=SHOWN_MAX)
+    refused = [one for one in refused if one.reason not in SAYS_NOTHING]
+    if blob is None and not refused and name not in city.by_device:
+        help_ = "`sense311 devices ls` names all"
+        fail(f"nobody has heard of a device {name!r}; {help_}", Code.FINDINGS, as_json=as_json)
+    record = None if blob is None else records.load(blob)
+    last = refused[0] if refused else None
+    return member(name, record, last, city, _now(settings, follow_ms))
+
+
+def _settings(config: Path) -> "Config":
+    from gateway.config import read_config
+
+    return read_config(config)[0]
+
+
+def _now(settings: "Config", follow_ms: int) -> "Now":
+    from gateway.clock import SystemClock
+    from gateway.fleet import Now
+
+    follows = settings.ingest.clock == "follow"
+    return Now(follow_ms if follows else SystemClock().now_ms(), follows)
+
+
+def _reading(one: "StoredReading") -> dict[str, Any]:
+    from gateway.device_status import shown_time
+
+    return {
+        "at": shown_time(one.ts_ms),
+        "received_at": shown_time(one.received_ms),
+        "verdict": one.verdict,
+        "values": json_.loads(one.body)["values"],
+    }
+
+
+def _refusal(one: "KeptRefusal") -> dict[str, Any]:
+    from gateway.device_status import shown_time
+
+    return {
+        "id": one.id,
+        "received_at": shown_time(one.received_ms),
+        "device": one.device,
+        "reason": one.reason,
+        "path": one.path,
+        "message": one.message,
+        "hint": one.hint,
+        "topic": one.topic,
+        "size": one.size,
+        "whole": one.is_whole,
+    }
+
+
+# -- what was refused ------------------------------------------------------------------------------
+
+Reason = Annotated[str, typer.Option(help="Only those refused for it: unknown_device, ...")]
+OfDevice = Annotated[str, typer.Option("--device", help="Only those of this device.")]
+
+
+@dlq.command("ls")
+def list_letters(
+    config: ConfigFile,
+    *,
+    reason: Reason = "",
+    device: OfDevice = "",
+    limit: Annotated[int, typer.Option(min=1, help="So many, the latest.")] = 100,
+    json: Json = False,
+) -> None:
+    """What was refused, the latest first."""
+    from gateway.ledger import refusals_of
+
+    with told_plainly(as_json=json):
+        kept = refusals_of(database_of(config), reason=reason, device=device, limit=limit)
+    rows = [_refusal(one) for one in kept]
+    answer({"letters": rows}, table(rows, _REFUSAL_COLUMNS), as_json=json)
+
+
+@dlq.command("show")
+def show_letter(config: ConfigFile, number: int, *, json: Json = False) -> None:
+    """One refused message, with what was in it and how many there were of the kind."""
+    from gateway.device_status import shown_time
+    from gateway.ledger import refusals_by_id, refusals_like
+
+    with told_plainly(as_json=json):
+        database = database_of(config)
+        found = refusals_by_id(database, [number])
+        if not found:
+            help_ = "`sense311 dlq ls` names those that are kept"
+            fail(f"there is no {number}; {help_}", Code.FINDINGS, as_json=json)
+        count, first_ms, last_ms = refusals_like(database, found[0])
+    told = _refusal(found[0]) | {
+        "count": count,
+        "first_seen": shown_time(first_ms),
+        "last_seen": shown_time(last_ms),
+    }
+    try:
+        told["payload"] = found[0].payload.decode("utf-8")
+    except UnicodeDecodeError:
+        told["payload_b64"] = base64.b64encode(found[0].payload).decode()
+    answer(told, [f"{key}: {value}" for key, value in told.items()], as_json=json)
+
+
+@dlq.command("replay")
+def replay_letters(
+    config: ConfigFile,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="ID...")] = None,
+    reason: Reason = "",
+    device: OfDevice = "",
+    credentials: Annotated[
+        Path | None, typer.Option(help="Of the broker; else those that the configuration names.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="A user of the broker that may speak for the devices.")
+    ] = None,
+    password_file: Annotated[Path | None, typer.Option(help="Its password.")] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would become of each.")
+    ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also those that would be refused again.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Publish refused messages again, after what was wrong has been mended."""
+    if not (numbers or reason or device):
+        fail("name messages, or give --reason or --device", Code.USAGE, as_json=json)
+    letters = _letters(config, numbers or [], reason, device, as_json=json)
+    chosen = [letter for letter in letters if _goes(letter, all_=all_)]
+    if not dry_run:
+        _publish(config, chosen, (credentials, user, password_file), as_json=json)
+    rows = [letter.as_dict() | {"sent": not dry_run and letter in chosen} for letter in letters]
+    count = sum(len(letter.messages) for letter in chosen)
+    what = "would be published" if dry_run else "published"
+    lines = [*table(rows, ("id", "device", "was", "prospect", "topic", "why")),
+             f"{count} messages {what}"]  # fmt: skip
+    answer({"letters": rows, "messages": count, "dry_run": dry_run}, lines, as_json=json)
+    left = [x for x in letters if x not in chosen and x.prospect not in ("stored", "repeated")]
+    raise typer.Exit(Code.FINDINGS if left else Code.GOOD)
+
+
+def _goes(letter: "Letter", *, all_: bool) -> bool:
+    return letter.prospect == "accepted" or (all_ and bool(letter.messages))
+
+
+def _letters(
+    config: Path, numbers: list[int], reason: str, device: str, *, as_json: bool
+) -> "list[Letter]":
+    """Oldest first, as they came."""
+    from gateway.clock import SystemClock
+    from gateway.config import read_config
+    from gateway.dead_letters import Reader
+    from gateway.ledger import refusals_by_id, refusals_of, stored_among
+    from gateway.plans import prepare
+    from gateway.sources import Sources
+
+    with told_plainly(as_json=as_json):
+        plans, database = prepare(*read_config(config)), database_of(config)
+        if numbers:
+            kept = refusals_by_id(database, numbers)
+            kept = [x for x in kept if reason in ("", x.reason) and device in ("", x.device)]
+        else:
+            kept = refusals_of(database, reason=reason, device=device)[::-1]
+    missing = set(numbers) - {one.id for one in kept}
+    if missing:
+        told = ", ".join(map(str, sorted(missing)))
+        fail(f"{told}: not kept, or of another kind", Code.FINDINGS, as_json=as_json)
+    sources = Sources(plans.sources, plans.city.by_device)
+    simulated = plans.config.ingest.allow_simulated
+    reader = Reader(sources, plans.city, allow_simulated=simulated)
+    since_ms = min((one.received_ms for one in kept), default=0)
+    with told_plainly(as_json=as_json):
+        return list(
+            reader.letters(
+                kept,
+                lambda bodies: stored_among(database, bodies, since_ms),
+                SystemClock().now_ms(),
+            )
+        )
+
+
+def _publish(
+    config: Path,
+    letters: "list[Letter]",
+    login: tuple[Path | None, str | None, Path | None],
+    *,
+    as_json: bool,
+) -> None:
+    import asyncio
+
+    from gateway.cli.simulating.options import login_of
+    from gateway.clock import SystemClock
+    from gateway.config import read_config
+    from gateway.dead_letters import paced
+    from simulators.publisher import play
+    from simulators.wire import Message
+
+    with told_plainly(as_json=as_json):
+        settings, secrets = read_config(config)
+    pairs = [pair for letter in letters for pair in letter.messages]
+    moments = paced([topic for topic, _ in pairs], settings.ingest.device_per_minute_max)
+    now_ms = SystemClock().now_ms()
+    messages = [Message(now_ms + at_ms, *pair) for at_ms, pair in zip(moments, pairs, strict=True)]
+    messages.sort(key=lambda message: message.t_ms)
+    credentials, user, password_file = login
+    try:
+        who = login_of(credentials or settings.broker.credentials, user, password_file)
+        asyncio.run(play(messages, secrets.broker_url, who, speed=1.0))
+    except ValueError as error:
+        fail(str(error), Code.USAGE, as_json=as_json)
+    except OSError as error:
+        fail(str(error), Code.OUTSIDE, as_json=as_json)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
