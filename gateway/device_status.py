@@ -15,6 +15,7 @@ from gateway.refusal import Reason
 from gateway.requests import rfc3339
 
 HOUR_MS = 3_600_000
+SKEW_TOLD_S = 5.0  # less is the way of the message
 OFFLINE_MS = 5 * 60_000  # a device that the broker reported lost, and that said nothing since
 
 SAYS_NOTHING = (Reason.NOT_A_READING, Reason.RETAINED)
@@ -117,7 +118,10 @@ def in_words(device: Device) -> str:
         return "the time of receipt is believed: its own clock was never set"
     if device.trust == Trust.UNSET:
         return "the time of receipt is believed: it sends no time"
-    return "its own clock is believed"
+    if abs(device.clock_skew_s) < SKEW_TOLD_S:
+        return "its own clock is believed"
+    side = "ahead" if device.clock_skew_s > 0 else "behind, or what it says is always that late"
+    return f"its own clock is believed: it is {abs(device.clock_skew_s):.0f} s {side}"
 
 
 def shown_time(ms: int) -> str | None:

@@ -29,6 +29,7 @@ EPOCH_MS_MIN = 1_420_070_400_000  # 2015: earlier times are unset clocks (1970, 
 AGE_MS_MAX = 86_400_000  # older readings are kept but not judged: no stale requests
 UNTIMED_REPEAT_MS = 600_000  # same content without time or number within this is a repeat
 SETTLE_MS = 600_000  # how long numbers before the first one seen are waited for
+SLOWER_SHARE = 1 / 16  # of the difference by which a slower message moves the estimated skew
 NO_FILL = "no_fill"
 NO_BOOT = -1  # of devices that do not count their starts
 
@@ -85,6 +86,7 @@ class Device(msgspec.Struct, array_like=True):
     given_up: int = 0
     """Holes that were closed because there were too many."""
     clock_skew_s: float = 0.0
+    """How far its clock is ahead, estimated; negative: behind, or all of it is that late."""
     battery_v: float | None = None
     trust: str = Trust.DEVICE
     ride: Ride | None = None
@@ -185,12 +187,10 @@ def admit(device: Device, reading: Reading, times: Times) -> tuple[Verdict, int]
     if not _is_new(device, reading, trusted, event_ms, times.now_ms):
         device.duplicates += 1
         return Verdict.DUPLICATE, event_ms
+    if reading.ts_ms is not None and trust is not Trust.BEHIND and event_ms >= times.oldest_ms:
+        _note_skew(device, trust, (reading.ts_ms - times.now_ms) / 1000)
     device.trust = trust
     device.zone = reading.address.zone
-    if trusted:
-        device.clock_skew_s = 0.0
-    elif trust is Trust.AHEAD and reading.ts_ms is not None:
-        device.clock_skew_s = (reading.ts_ms - times.now_ms) / 1000
     device.last_ms = max(device.last_ms, event_ms)
     device.battery_v = reading.values.get("battery_v", device.battery_v)
     if event_ms < times.oldest_ms:
@@ -213,6 +213,17 @@ def note_refused(device: Device, numbers: tuple[int | None, int] | None) -> None
         life = _life(device, number, since_ms + 1, device.seen_ms)
         if _take(device, life, seq):
             _set_apart(life, seq)
+
+
+def _note_skew(device: Device, trust: Trust, ahead_s: float) -> None:
+    """A message is late by its way and by the device's clock. The one that was quickest of late
+    tells the clock's part: a quicker one counts at once, slower ones only little by little.
+    """
+    skew_s = device.clock_skew_s
+    begins = device.last_ms == 0 or trust is not Trust.DEVICE or device.trust != Trust.DEVICE
+    if not begins and ahead_s < skew_s:
+        ahead_s = skew_s + (ahead_s - skew_s) * SLOWER_SHARE
+    device.clock_skew_s = round(ahead_s, 3)
 
 
 def _time_of(ts_ms: int | None, times: Times) -> tuple[Trust, int]:

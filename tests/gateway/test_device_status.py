@@ -96,7 +96,7 @@ def test_between_two_looks_the_word_stays(after_ms, online, refused_ms, kind):
 
 @pytest.mark.parametrize(
     ("trust", "words"),
-    [(Trust.DEVICE, "its own clock is believed"), (Trust.AHEAD, "90 s ahead"),
+    [(Trust.DEVICE, "its own clock is believed: it is 90 s ahead"), (Trust.AHEAD, "90 s ahead"),
      (Trust.BEHIND, "never set"), (Trust.UNSET, "it sends no time")],
 )  # fmt: skip
 def test_whose_clock_is_believed_is_said_in_words(trust, words):

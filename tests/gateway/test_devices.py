@@ -269,8 +269,8 @@ def test_the_boot_last_heard_is_acknowledged():
 @pytest.mark.parametrize(
     ("ts_ms", "event_ms", "trust", "skew_s"),
     [
-        (NOW_MS - 5000, NOW_MS - 5000, Trust.DEVICE, 0.0),
-        (NOW_MS + 120_000, NOW_MS + 120_000, Trust.DEVICE, 0.0),
+        (NOW_MS - 5000, NOW_MS - 5000, Trust.DEVICE, -5.0),
+        (NOW_MS + 120_000, NOW_MS + 120_000, Trust.DEVICE, 120.0),
         (NOW_MS + 120_001, NOW_MS, Trust.AHEAD, 120.001),
         (None, NOW_MS, Trust.UNSET, 0.0),
         (0, NOW_MS, Trust.BEHIND, 0.0),
@@ -294,6 +294,19 @@ def test_skew_is_forgotten_once_the_clock_is_right():
     device = Device("dev")
     verdicts(device, [message(1, NOW_MS + 10**9, 1), message(2, NOW_MS, 1)])
     assert (device.trust, device.clock_skew_s) == (Trust.DEVICE, 0.0)
+
+
+def test_the_quickest_message_of_late_tells_the_skew():
+    """Ten seconds behind on the way of some; a backlog hides it for as long as it lasts."""
+    device = Device("dev")
+    for seq, late_ms in enumerate((10_000, 40_000, 12_000, 10_000)):
+        verdicts(device, [message(seq, NOW_MS + seq * 60_000 - late_ms, 1)],
+                 now_ms=NOW_MS + seq * 60_000)  # fmt: skip
+    assert device.clock_skew_s == -10.0
+    verdicts(device, [message(9, NOW_MS + 240_000 - 3_600_000, 1)], now_ms=NOW_MS + 240_000)
+    assert -300 < device.clock_skew_s < -200
+    verdicts(device, [message(10, NOW_MS + 300_000 - 10_000, 1)], now_ms=NOW_MS + 300_000)
+    assert device.clock_skew_s == -10.0
 
 
 def test_old_readings_are_kept_but_not_judged():

@@ -81,6 +81,23 @@ def test_a_device_cannot_publish_as_another(place, name):
 
 
 @pytest.mark.slow
+def test_a_device_cannot_tell_another_what_only_the_gateway_tells(place):
+    """Neither that its readings are on disk, nor what was refused, nor how it stands."""
+    told = [topic(B, "ack"), f"city/v1/dead-letter/native/{B}", f"city/v1/device-status/{B}"]
+    b, spoofer, gateway = place.client(B), place.client(A), place.gateway()
+    b.subscribe(*told)
+    for where in told:
+        for retain in (False, True):
+            spoofer.publish(where, b"spoof", retain=retain)
+    fence(gateway, spoofer, A)
+    for where in told:
+        gateway.publish(where, b"true")
+    for where in told:
+        b.wait_for(where, b"true")
+    assert sorted(b.received) == sorted((where, b"true") for where in told)
+
+
+@pytest.mark.slow
 def test_a_device_cannot_speak_for_another_by_its_will(place):
     """It dies with a will on another's topic, then with one on its own, which arrives."""
     ear = place.gateway()
