@@ -16,6 +16,8 @@ from gateway.requests import rfc3339
 
 HOUR_MS = 3_600_000
 SKEW_TOLD_S = 5.0  # less is the way of the message
+PAUSES_LATE = 3  # two readings may be lost on the way
+LATE_MS_MIN = 15 * 60_000
 OFFLINE_MS = 5 * 60_000  # a device that the broker reported lost, and that said nothing since
 
 SAYS_NOTHING = (Reason.NOT_A_READING, Reason.RETAINED)
@@ -58,8 +60,15 @@ class LastRefusal(NamedTuple):
     reason: str
 
 
-def patience_with(kind: str) -> Patience:
-    return _PATIENCE.get(kind, _OTHERS)
+def patience_with(device: Device) -> Patience:
+    """By its own pauses, as they are by its readings' times, so that a pause of the gateway is none
+    of the device; those of its kind while they are not known.
+    """
+    usual = _PATIENCE.get(device.kind, _OTHERS)
+    if not device.pause_s:
+        return usual
+    late_ms = max(LATE_MS_MIN, round(PAUSES_LATE * device.pause_s * 1000))
+    return Patience(late_ms, max(usual.silent_ms, 2 * late_ms))
 
 
 def last_seen_ms(device: Device, refused: LastRefusal | None) -> int:
@@ -74,7 +83,7 @@ def state_of(
     if not known:
         return DeviceState.QUARANTINED
     quiet_ms = now_ms - last_seen_ms(device, refused)
-    patience = patience_with(device.kind)
+    patience = patience_with(device)
     is_lost = device.online is False and quiet_ms >= OFFLINE_MS
     if is_lost or quiet_ms >= patience.silent_ms:
         return DeviceState.SILENT
@@ -88,7 +97,7 @@ def state_of(
 
 def next_look_ms(device: Device, refused: LastRefusal | None, now_ms: int) -> int | None:
     """When the word may become another one though nothing is said; None: never."""
-    heard_ms, patience = last_seen_ms(device, refused), patience_with(device.kind)
+    heard_ms, patience = last_seen_ms(device, refused), patience_with(device)
     turns = [heard_ms + patience.late_ms, heard_ms + patience.silent_ms]
     if device.online is False:
         turns.append(heard_ms + OFFLINE_MS)

@@ -29,6 +29,7 @@ EPOCH_MS_MIN = 1_420_070_400_000  # 2015: earlier times are unset clocks (1970, 
 AGE_MS_MAX = 86_400_000  # older readings are kept but not judged: no stale requests
 UNTIMED_REPEAT_MS = 600_000  # same content without time or number within this is a repeat
 SETTLE_MS = 600_000  # how long numbers before the first one seen are waited for
+PAUSE_KEPT = 0.995  # at each reading: a lamp without power by day is known for it the next day
 SLOWER_SHARE = 1 / 16  # of the difference by which a slower message moves the estimated skew
 NO_FILL = "no_fill"
 NO_BOOT = -1  # of devices that do not count their starts
@@ -93,6 +94,8 @@ class Device(msgspec.Struct, array_like=True):
     """Of what moves."""
     unfit: dict[str, int] = {}
     """Why what it said could not be judged -> how often."""
+    pause_s: float = 0.0
+    """The longest pause between two of its readings that is usual of late; 0: not known yet."""
 
     @property
     def missing(self) -> int:
@@ -191,6 +194,8 @@ def admit(device: Device, reading: Reading, times: Times) -> tuple[Verdict, int]
         _note_skew(device, trust, (reading.ts_ms - times.now_ms) / 1000)
     device.trust = trust
     device.zone = reading.address.zone
+    if device.last_ms and event_ms > device.last_ms:
+        device.pause_s = max((event_ms - device.last_ms) / 1000, device.pause_s * PAUSE_KEPT)
     device.last_ms = max(device.last_ms, event_ms)
     device.battery_v = reading.values.get("battery_v", device.battery_v)
     if event_ms < times.oldest_ms:

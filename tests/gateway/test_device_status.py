@@ -23,7 +23,7 @@ from gateway.notices import NOTICE_EVERY_MS, STRANGERS_MAX, Notices
 from gateway.replies import Replies
 
 T0 = 1_768_453_200_000
-LATE, SILENT = patience_with("bin")
+LATE, SILENT = patience_with(Device("d", kind="bin"))
 
 
 def a_device(name="bin-1", seen_ms=T0, **more):
@@ -92,6 +92,25 @@ def test_between_two_looks_the_word_stays(after_ms, online, refused_ms, kind):
     later_ms = now_ms + 365 * 24 * HOUR_MS if next_ms is None else next_ms - 1
     seen = {state_of(device, refused, at, known=True) for at in (now_ms, later_ms)}
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "quiet_ms", "state"),
+    [
+        (300, 14 * 60_000, DeviceState.ONLINE),  # two readings may be lost
+        (300, 15 * 60_000, DeviceState.LATE),
+        (3600, 2 * HOUR_MS, DeviceState.ONLINE),
+        (3600, 3 * HOUR_MS, DeviceState.LATE),
+        (300, 48 * HOUR_MS, DeviceState.SILENT),
+        (7 * 86_400, 20 * 24 * HOUR_MS, DeviceState.ONLINE),  # once a week
+        (7 * 86_400, 42 * 24 * HOUR_MS, DeviceState.SILENT),
+        (0, 23 * HOUR_MS, DeviceState.ONLINE),  # as those of its kind
+    ],
+)
+def test_a_device_is_late_by_its_own_pauses(pause_s, quiet_ms, state):
+    """Three of them, at least a quarter of an hour; silent as its kind is, or twice as late."""
+    device = Device("d", "z", "bin", seen_ms=T0, pause_s=pause_s)
+    assert state_of(device, None, T0 + quiet_ms, known=True) == state
 
 
 @pytest.mark.parametrize(

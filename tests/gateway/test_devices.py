@@ -309,6 +309,22 @@ def test_the_quickest_message_of_late_tells_the_skew():
     assert device.clock_skew_s == -10.0
 
 
+def test_the_usual_pause_is_learned_by_the_times_of_the_readings():
+    """Every five minutes by night and nothing by day: the day is usual on the next one too, and a
+    backlog that comes all at once teaches nothing else."""
+    device = Device("dev")
+    night = [NOW_MS - 30 * 3_600_000 + minute * 60_000 for minute in range(0, 720, 5)]
+    for seq, ts_ms in enumerate(night):
+        verdicts(device, [message(seq, ts_ms, 1)], now_ms=NOW_MS - 12 * 3_600_000)
+    assert device.pause_s == 300
+    verdicts(device, [message(200, night[-1] + 12 * 3_600_000, 1)], now_ms=NOW_MS)
+    assert device.pause_s == 12 * 3600
+    for step in range(1, 145):
+        ts_ms = night[-1] + 12 * 3_600_000 + step * 300_000
+        verdicts(device, [message(200 + step, ts_ms, 1)], now_ms=ts_ms)
+    assert 12 * 3600 / 3 < device.pause_s < 12 * 3600
+
+
 def test_old_readings_are_kept_but_not_judged():
     """Older than the bound is late; at the bound it still counts."""
     device = Device("dev")
