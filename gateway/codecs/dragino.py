@@ -79,8 +79,9 @@ def _vibration(data: bytes, port: int) -> Content:
     return reading({"battery_v": battery_v, "temperature_c": temperature})
 
 
+_FIELDS = {"Bat": "battery_v", "BatV": "battery_v", "TempC_SHT": "temperature_c"}
 CODECS = (
-    Codec("ldds75", "bin", _ultrasonic(BLIND_MM["ldds75"]), "Dragino LDDS75, distance"),
-    Codec("ldds45", "bin", _ultrasonic(BLIND_MM["ldds45"]), "Dragino LDDS45, distance"),
-    Codec("lht65n-vib", "road", _vibration, "Dragino LHT65N-VIB, vibration counter"),
+    Codec("ldds75", "bin", _ultrasonic(BLIND_MM["ldds75"]), "Dragino LDDS75, distance", _FIELDS),
+    Codec("ldds45", "bin", _ultrasonic(BLIND_MM["ldds45"]), "Dragino LDDS45, distance", _FIELDS),
+    Codec("lht65n-vib", "road", _vibration, "Dragino LHT65N-VIB, vibration counter", _FIELDS),
 )

@@ -146,8 +146,13 @@ def _decoder(table: Mapping[tuple[int, int], Channel]) -> Callable[[bytes, int],
     return decode
 
 
+_FIELDS = {"battery": "battery_level_pct"}
 CODECS = (
-    Codec("em400-mud", "bin", _decoder(_LEVEL), "Milesight EM400-MUD, distance and position"),
-    Codec("em500-udl", "bin", _decoder(_UDL), "Milesight EM500-UDL, distance"),
-    Codec("em320-tilt", "streetlight", _decoder(_TILT), "Milesight EM320-TILT, inclination"),
+    Codec(
+        "em400-mud", "bin", _decoder(_LEVEL), "Milesight EM400-MUD, distance and position", _FIELDS
+    ),
+    Codec("em500-udl", "bin", _decoder(_UDL), "Milesight EM500-UDL, distance", _FIELDS),
+    Codec(
+        "em320-tilt", "streetlight", _decoder(_TILT), "Milesight EM320-TILT, inclination", _FIELDS
+    ),
 )

@@ -27,16 +27,18 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         "dimlevel": "dim_level_pct", "dimminglevel": "dim_level_pct",
         "dimming": "dim_level_pct", "activeenergytotal": "energy_wh", "energy": "energy_wh",
         "illuminance": "lux_lx", "lux": "lux_lx", "temperature": "temperature_c",
-        "temp": "temperature_c", "tempc": "temperature_c", "temperaturepro": "temperature_c",
+        "temp": "temperature_c", "tempcelsius": "temperature_c", "tempc": "temperature_c",
+        "temperaturepro": "temperature_c",
         "tilt": "tilt_deg", "inclination": "tilt_deg", "angleofinclination": "tilt_deg",
         "batteryvoltage": "battery_v", "batteryvol": "battery_v", "batv": "battery_v",
         "volt": "battery_v", "batterylevel": "battery_level_pct", "filllevel": "fill_pct",
-        "fillinglevel": "fill_pct", "fillinglvl": "fill_pct", "fill": "fill_pct",
+        "fillinglevel": "fill_pct", "fillinglvl": "fill_pct", "fillinglvlpercent": "fill_pct",
+        "fill": "fill_pct",
         "fillpercent": "fill_pct", "distance": "distance_mm", "proxxmm": "distance_mm",
         "proxx": "distance_cm", "distancecm": "distance_cm", "lidopen": "lid_open",
         "coveropen": "lid_open", "weight": "weight_kg", "dooropen": "door_open",
         "relay": "relay_on", "relayon": "relay_on", "ppv": "ppv_mm_s", "speed": "speed_mps",
-        "heading": "heading_deg", "battery": "battery_?",
+        "heading": "heading_deg", "battery": "battery_?", "bat": "battery_?",
     }
 )  # fmt: skip
 _UNITS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
@@ -124,13 +126,15 @@ def _canonical(key: str, value: Any) -> Any:
 def _read(value: Any) -> tuple[Any, str]:
     """A number and its unit; or what is wrong with it."""
     unit = ""
+    if isinstance(value, Mapping) and "value" in value:
+        value, unit = value["value"], str(value.get("unit", "")).strip().lower()
     if isinstance(value, str):
         if value.strip().lower() in _NOTHING:
             return "no value", ""
         match = _NUMBER.fullmatch(value)
         if match is None:
             return "not a number", ""
-        value, unit = float(match[1].replace(",", ".")), (match[2] or "").strip().lower()
+        value, unit = float(match[1].replace(",", ".")), (match[2] or unit).strip().lower()
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     if not plain or (isinstance(value, float) and not math.isfinite(value)):
         return "not a number", ""

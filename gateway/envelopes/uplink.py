@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.codecs import codec_named
-from gateway.codecs.frame import Codec, Frame
+from gateway.codecs.frame import Codec, Content, Frame
 from gateway.envelopes.names import claims_in, values_in
 from gateway.refusal import Reason, Refusal, find_bent
 from rules.fields import CATALOGUE, REPORTED_KINDS
@@ -71,6 +71,8 @@ def canonical(
     frames, refusals = list[Frame](), list[Refusal]()
     if uplink.object:
         frames, refusals = _from_object(uplink, codec)
+        if len(frames) == 1 and codec is not None and uplink.data:
+            frames = [_completed(frames[0], codec.decode(uplink.data, uplink.port))]
     if not frames and uplink.data and (codec is not None or not refusals):
         if codec is None:
             message = f"{len(uplink.data)} bytes and no codec for them"
@@ -96,6 +98,19 @@ def _from_object(uplink: Uplink, codec: Codec | None) -> tuple[list[Frame], list
     if not values and not faults:
         return [], refusals
     return [Frame(values, faults, loc=loc)], refusals
+
+
+def _completed(frame: Frame, content: Content) -> Frame:
+    """What the object says, and what only the bytes do; bytes that are in doubt say nothing."""
+    if content.refusals or len(content.frames) != 1:
+        return frame
+    (told,) = content.frames
+    return Frame(
+        {**told.values, **frame.values},
+        frame.faults or told.faults,
+        told.ts_ms,
+        frame.loc or told.loc,
+    )
 
 
 def _position(said: Mapping[str, Any]) -> tuple[float, float] | None:
