@@ -12,6 +12,9 @@ import pytest
 from conftest import a_bin, a_lamp
 
 from gateway.refusal import Reason
+from simulators.wire import Message
+from simulators.wires import wire_of
+from simulators.wires.uplink_frame import frames_of
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +59,12 @@ REFUSED = [
     ("city/v1/z/bin/bin-1/status", b'{"online": 1}', Reason.WRONG_TYPE, "online"),
     ("city/v1/z/bin/bin-1/status", b"x" * 2000, Reason.TOO_LARGE, ""),
 ]  # fmt: skip
+OF_SOURCES = {
+    Reason.NOT_A_READING, Reason.UNKNOWN_FRAME, Reason.SENSOR_FAULT, Reason.NO_CODEC,
+    Reason.NOT_BORN, Reason.OUT_OF_ORDER, Reason.NO_VALUES, Reason.OVER_QUOTA,
+    Reason.INTERNAL_ERROR,
+}  # fmt: skip
+SOURCES = [("v3/#", "tts"), ("bytes/+", "em400-mud"), ("spBv1.0/#", "sparkplug")]
 KEPT = "city/v1/z/bin/bin-2/telemetry"
 
 
@@ -83,7 +92,7 @@ def test_every_kind_of_bad_message_is_refused_told_and_acknowledged(mosquitto, a
     assert [row[5] for row in found[1:]] == [
         len(body) if path != "[0]" else len(body) - 2 for _, body, _, path in REFUSED
     ]
-    assert {row[1] for row in found} == {str(reason) for reason in Reason}
+    assert {row[1] for row in found} == {str(reason) for reason in set(Reason) - OF_SOURCES}
     assert gateway.count("readings") == 0
     said = wait_for(gateway.status, "a status")
     wait_for(lambda: gateway.status()["refusals"] == len(found), "they are counted")
@@ -97,6 +106,50 @@ def test_every_kind_of_bad_message_is_refused_told_and_acknowledged(mosquitto, a
     wait_for(lambda: gateway.count("readings") == 1, "a good message is taken")
     # The empty message that took the retained one away is the only new refusal.
     assert [row[:2] for row in refusals(gateway)[len(found) :]] == [(KEPT, "not_json")]
+
+
+def spoken(wire, step):
+    """What an edge node says of bin-1."""
+    body = {"ts": None, "boot": 1, "seq": step, "values": {"fill_pct": 20}}
+    payload, device = json.dumps(body).encode(), "bin-1"
+    native = Message((T0 + step) * 1000, BIN, payload, concentrator="mast", speaker=device)
+    return [(out.topic, out.payload) for frame in frames_of(native) for out in wire.say(frame)]
+
+
+def uplink(**more):
+    return {"end_device_ids": {"device_id": "bin-1"}, "uplink_message": more}
+
+
+def test_what_comes_in_envelopes_is_refused_with_its_own_reasons(mosquitto, a_gateway, wait_for):
+    """Each reason that no native message has, but that of an adapter gone wrong; nothing is a
+    reading that is none, and a flood of one device is no flood of the gateway."""
+    more = "\n".join(f'[[source]]\ntopic = "{topic}"\nformat = "{name}"' for topic, name in SOURCES)
+    ingest = 'clock = "system"\nallow_simulated = true\ndevice_per_minute_max = 5'
+    gateway = a_gateway(mosquitto, assets=ASSETS, ingest=ingest, more=more).start()
+    client, up, wire = mosquitto.login(), "v3/a/devices/bin-1/up", wire_of("sparkplug")
+    first, _lost, third = (spoken(wire, step) for step in (1, 2, 3))
+    for topic, body in [
+        ("v3/a/devices/bin-1/join", {"end_device_ids": {"device_id": "bin-1"}, "join_accept": {}}),
+        (up, uplink(frm_payload="AA==")),
+        (up, uplink(decoded_payload={"weather": "fine"})),
+        (up, uplink(decoded_payload={"distance": "No Sensor"})),
+        ("bytes/bin-1", bytes.fromhex("0B0B01")),
+        ("spBv1.0/city/NDATA/other", b"\x18\x05"),
+        *first,
+        *third,
+    ]:
+        client.say(topic, body)
+    client.say("city/v1/z/bin/bin-3/telemetry", *[values(f'"fill_pct": {n}') for n in range(20)])
+
+    def reasons():
+        return {row[1] for row in refusals(gateway)}
+
+    wait_for(lambda: reasons() == OF_SOURCES - {"internal_error"}, "each reason is there")
+    assert all(row[3] and row[4] for row in refusals(gateway))
+    assert gateway.status()["state"] == "green"
+    devices = [device for (device,) in gateway.query("SELECT device FROM readings")]
+    assert devices.count("bin-3") in (5, 10)  # one minute, or the turn of one
+    assert devices.count("bin-1") == 2
 
 
 def the_letters_are_right(letters, found, wait_for):
