@@ -14,8 +14,8 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Real servers that the tests talk to, from Debian where apt and root are there; else the tests
-# that need them skip and say so (and fail under CI=true).
+# What the tests use beside Python: real servers, from Debian where apt and root are there, and what
+# node runs; else the tests that need them skip and say so (and fail under CI=true).
 parts:
 	@sh deploy/test-parts.sh
 

@@ -177,6 +177,31 @@ def test_status_is_what_was_said_unless_that_is_old(config, said, code, state):
     assert (found, answer["state"]) == (code, state)
 
 
+def test_decode_takes_the_bytes_of_an_envelope_in_hexadecimal():
+    """Where the format, or the topic, says that they are one; else they are those of a frame."""
+    node = "spBv1.0/city/NDATA/mast"
+    for words in (("--format", "sparkplug"), ()):
+        code, told = sense311("decode", "--hex", "1805", "--topic", node, *words)
+        assert (code, told["refusals"][0]["reason"]) == (1, "not_born")
+    code, told = sense311("decode", "--hex", "036701010482 4408", "--format", "em400-mud")
+    assert (code, told["readings"][0]["values"]["distance_mm"]) == (0, 2116)
+    assert sense311("decode", "--hex", "1805")[0] == 2
+
+
+def test_decode_of_json_lines_takes_each_for_a_message(tmp_path):
+    """Uplinks one a line, without topics; one of them laid out over several lines is one."""
+    uplink = {"end_device_ids": {"device_id": "b"}, "uplink_message": {"decoded_payload": {}}}
+    lines = []
+    for fill in (10, 20):
+        uplink["uplink_message"]["decoded_payload"] = {"fillLevel": fill}
+        lines.append(json.dumps(uplink))
+    code, told = sense311("decode", stdin="\n".join(lines).encode())
+    assert code == 0
+    assert [reading["values"]["fill_pct"] for reading in told["readings"]] == [10, 20]
+    code, told = sense311("decode", stdin=json.dumps(uplink, indent=1).encode())
+    assert (code, len(told["readings"])) == (0, 1)
+
+
 def test_decode_of_a_recording_passes_over_no_line(tmp_path):
     """A line that is none and a key written twice are refusals; what follows is decoded."""
     lines = [

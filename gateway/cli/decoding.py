@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.judging import payload_of, plain, recorded
+from gateway.cli.judging import Piece, payload_of, pieces, plain, recorded
 from gateway.clock import SystemClock, ms_of
 from gateway.codecs import codec_named, codecs
 from gateway.envelopes import envelopes
@@ -41,10 +41,11 @@ class Asked:
 
 def decoded_lines(asked: Asked, payload: bytes) -> list[Decoded]:
     """Of every message in the payload. ValueError: the question is wrong."""
-    if asked.fport is not None:
+    is_envelope = asked.format in envelopes() or (asked.format == AUTO and asked.topic)
+    if asked.fport is not None and (asked.codec is not None or not is_envelope):
         return [_bytes(asked, payload)]
     payload = plain(payload)
-    messages = list(_captured(payload)) or [(asked.topic or "", payload, SystemClock().now_ms())]
+    messages = list(_captured(payload)) or list(_laid_out(payload, asked.topic or ""))
     name = asked.format
     if name == AUTO:
         name = "mapping" if asked.mapping is not None else _guess(*messages[0][:2])
@@ -127,6 +128,15 @@ def _by_content(tree: Any) -> str:
         ("ngsi", {"id", "body", "data"}),
     )
     return next((name for name, keys in marks if keys & set(tree)), "native")
+
+
+def _laid_out(payload: bytes, topic: str) -> Iterator[tuple[str, bytes | Refusal, int]]:
+    """One message, or JSON Lines of them; what does not begin like an object is one, whatever it
+    holds.
+    """
+    lines = pieces(payload) if payload.lstrip().startswith(b"{") else [Piece(1, payload)]
+    for line in lines:
+        yield topic, line.text, SystemClock().now_ms()
 
 
 def _captured(payload: bytes) -> Iterator[tuple[str, bytes | Refusal, int]]:
