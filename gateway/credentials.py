@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -299,6 +299,19 @@ def _subjects(topic_filter: str) -> list[str]:
     return [plain, plain[:-2]] if plain.endswith(".>") else [plain]
 
 
+def commands_to(topics: Iterable[str]) -> list[str]:
+    """Where edge nodes of Sparkplug B that publish to these filters are asked to be born again: the
+    one thing that the gateway says to a source.
+    """
+    asked = set()
+    for topic in topics:
+        first, *levels = topic.replace("#", "+").split("/")
+        if first == "spBv1.0":
+            group, _, node = (*levels, "+", "+", "+")[:3]
+            asked.add(f"spBv1.0/{group}/NCMD/{node}")
+    return sorted(asked)
+
+
 def _server_config(config: BrokerConfig, port: int, credentials: Credentials, keeper: str) -> str:
     """The server reads JSON as its own language, which leaves one set of quoting rules."""
     folder = config.folder.resolve()
@@ -333,12 +346,14 @@ def _server_config(config: BrokerConfig, port: int, credentials: Credentials, ke
 
 def _users(credentials: Credentials, keeper: str) -> list[dict[str, Any]]:
     sources = credentials["sources"]
-    foreign = [s for login in sources.values() for t in login["topics"] for s in _subjects(t)]
+    topics = [topic for login in sources.values() for topic in login["topics"]]
+    foreign = [subject for topic in topics for subject in _subjects(topic)]
+    asked = [subject for topic in commands_to(topics) for subject in _subjects(topic)]
     users = [
         _user(
             GATEWAY_USER,
             credentials["gateway"]["password"],
-            [f"{_SUBJECTS}.*.ack", "city.v1.dead-letter.>", "city.v1.device-status.>"],
+            [f"{_SUBJECTS}.*.ack", "city.v1.dead-letter.>", "city.v1.device-status.>", *asked],
             [*(f"{_SUBJECTS}.*.{leaf}" for leaf in _PUBLISHED_LEAVES), *foreign, _DELIVERIES],
         ),
         _user(
@@ -357,7 +372,8 @@ def _users(credentials: Credentials, keeper: str) -> list[dict[str, Any]]:
         users.append(_user(user, login["password"], publish, [*told, _DELIVERIES]))
     for user, source in sources.items():
         publish = [subject for topic in source["topics"] for subject in _subjects(topic)]
-        users.append(_user(user, source["password"], publish, []))
+        told = [s for topic in commands_to(source["topics"]) for s in _subjects(topic)]
+        users.append(_user(user, source["password"], publish, [*told, _DELIVERIES] if told else []))
     return users
 
 

@@ -20,6 +20,7 @@ from gateway.credentials import (
     BrokerError,
     BrokerReason,
     alone,
+    commands_to,
     new_password,
     write_secret,
 )
@@ -199,12 +200,16 @@ def _write(folder: Path, users: Users, hashes: Mapping[str, str]) -> None:
 
 def access_rules(users: Users) -> str:
     """The ACL: each user by its name, which neither topic nor client id can change."""
-    read = (f"topic read {topic}\n" for topics in users.sources.values() for topic in topics)
+    topics = [topic for own in users.sources.values() for topic in own]
+    rights = [f"topic read {topic}\n" for topic in topics]
+    rights += [f"topic write {topic}\n" for topic in commands_to(topics)]
     sources = (
         # Denied, or it could speak for a device of its own name.
-        f"user {name}\ntopic deny city/#\n" + "".join(f"topic write {t}\n" for t in topics)
-        for name, topics in sorted(users.sources.items())
+        f"user {name}\ntopic deny city/#\n"
+        + "".join(f"topic write {t}\n" for t in own)
+        + "".join(f"topic read {t}\n" for t in commands_to(own))
+        for name, own in sorted(users.sources.items())
     )
     denied = (f"user {name}\ntopic deny #\n" for name in users.withdrawn)
-    gateway = _GATEWAY + "".join(dict.fromkeys(read))
+    gateway = _GATEWAY + "".join(dict.fromkeys(rights))
     return "\n".join([f"{_HEADER}\n{_PATTERNS}", gateway, _EAR, *sources, *denied])

@@ -142,6 +142,19 @@ def test_a_device_cannot_take_over_what_waits_for_another(place):
 
 
 @pytest.mark.slow
+def test_an_edge_node_hears_that_it_is_to_be_born_again(place):
+    """Of its own group; the gateway may ask it, and nothing else is said to a source."""
+    place.do("provision", "--source", "plc", "--topic", "spBv1.0/city/#")
+    node, gateway = place.client("plc"), place.gateway()
+    node.subscribe("spBv1.0/city/NCMD/mast-1", "spBv1.0/other/NCMD/mast-1", topic(A, "ack"))
+    gateway.publish("spBv1.0/other/NCMD/mast-1", b"not for it")
+    gateway.publish(topic(A, "ack"), b"not for it")
+    gateway.publish("spBv1.0/city/NCMD/mast-1", b"rebirth")
+    node.wait_for("spBv1.0/city/NCMD/mast-1", b"rebirth")
+    assert node.received == [("spBv1.0/city/NCMD/mast-1", b"rebirth")]
+
+
+@pytest.mark.slow
 def test_a_source_publishes_its_topics_and_nothing_else(place):
     """Not for a device either, not even one of its own name; the gateway may read it."""
     place.do("provision", "--source", "lora", "--topic", "v3/+/devices/+/up")
