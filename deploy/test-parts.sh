@@ -20,15 +20,38 @@ elif ! cmp -s tests/node/package-lock.json "$parts/installed.json"; then
     fi
 fi
 
+# Command, and the Debian package that it comes in.
 missing=""
-command -v /usr/sbin/mosquitto >/dev/null 2>&1 || missing="$missing mosquitto"
-command -v victoria-metrics >/dev/null 2>&1 || missing="$missing victoria-metrics"
+need() {
+    PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need mosquitto mosquitto
+need victoria-metrics victoria-metrics
+need promtool prometheus
+need systemd-analyze systemd
+need docker-compose docker-compose
+need chromium chromium
 [ -n "$missing" ] || exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    # Their own services are not wanted: the tests start the servers themselves.
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null
-else
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "not installed:$missing (no apt or not root); $else_skip" >&2
+    exit 0
+fi
+
+# Their own services are not wanted: the tests start the servers themselves. While this file says
+# no, a package starts none; where systemd runs, none of them starts with the machine either.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+# Another one may be at work: a while is waited for it.
+apt-get -o DPkg::Lock::Timeout=300 update -qq
+apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $missing >/dev/null
+if [ -d /run/systemd/system ]; then
+    for service in $missing; do
+        systemctl --quiet disable "$service" 2>/dev/null || true
+    done
 fi

@@ -7,20 +7,22 @@ store holds; when the disk is broken it ends. Other rules come into force betwee
 and from what the store holds, or not at all.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gateway import condition
 from gateway.broker import Delivery, Session
 from gateway.clock import Clock, SystemClock
+from gateway.condition import DeskSeen, Halt, Link, Parts, Trouble
 from gateway.core import Core
 from gateway.counters import Counters
 from gateway.desks import desks_of
 from gateway.effects import Effects, HistoryReading, Settings
 from gateway.errors import StoreError, StoreFull
 from gateway.exhibit import evidence_of
+from gateway.logs import Log, Said
 from gateway.phrases import read_phrases
 from gateway.plans import Plans
 from gateway.refusal import Reason, Refusal
@@ -42,7 +44,7 @@ STOP_S = 10.0
 
 REAL = SystemClock()
 """The city's time, whatever time it is for the rules."""
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Gateway:
@@ -60,7 +62,7 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._stopping = threading.Event()
         self._store = Store(plans.config.store.folder)
-        self._loaded_ms = self._clock.now_ms()
+        self._started_ms = self._loaded_ms = self._clock.now_ms()
         self._reloader = Reloader(
             plans.config.store.folder, read_again or (lambda: plans), plans, self._loaded_ms
         )
@@ -96,7 +98,7 @@ class Gateway:
             )
         self._threads: list[threading.Thread] = []
         self.counters = Counters()
-        self._trouble = ""
+        self._trouble = Trouble()
         self._failure: StoreError | None = None
         self._quiet_since = time.monotonic()
         self._next_status = 0.0
@@ -141,11 +143,12 @@ class Gateway:
             self._wait_for_room(error)
 
     def _ingest(self, deliveries: Sequence[Delivery]) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms, began_s = self._clock.now_ms(), time.monotonic()
         try:
             effects = self._core.process([delivery.incoming for delivery in deliveries], now_ms)
         except Exception:
-            log.exception("a batch of %d messages broke the core", len(deliveries))
+            count, topic = len(deliveries), deliveries[0].incoming.topic
+            log.exception(Said.CORE_FAILED, "a batch broke the core", messages=count, topic=topic)
             self._core = self._build_core(self._plans)  # nothing of the batch is in effect
             if len(deliveries) > 1:
                 middle = len(deliveries) // 2
@@ -153,9 +156,11 @@ class Gateway:
                 self._ingest(deliveries[middle:])
                 return
             effects = self._quarantine(deliveries[0], now_ms)
+        decided_s = time.monotonic()
         self._store.commit(effects)
+        stored_s = time.monotonic()
         self._session.ack(deliveries)
-        self.counters.add(len(deliveries), effects)
+        self.counters.time(len(deliveries), time.monotonic() - began_s, stored_s - decided_s)
         self._after(effects)
         if len(deliveries) < self._config.ingest.batch_max and _is_fresh(effects, now_ms):
             self._pass_time(now_ms)
@@ -186,6 +191,7 @@ class Gateway:
 
     def _after(self, effects: Effects) -> None:
         """What may happen once the effects are on disk."""
+        self.counters.add(effects)
         for desk in self._desks if effects.outbox else ():
             desk.new_rows.set()
         self._replies.note(effects)
@@ -212,8 +218,8 @@ class Gateway:
 
     def _wait_for_room(self, error: StoreFull) -> None:
         """The disk is full: take nothing, say so, begin again from what is stored."""
-        log.critical("%s: nothing is acknowledged until there is room", error)
-        self._trouble = str(error)
+        log.critical(Said.DISK_FULL, "nothing is acknowledged until there is room", why=error)
+        self._trouble = Trouble(Halt.DISK_FULL, str(error))
         self._session.pause()
         self._write_status()
         while not self._stopping.is_set():
@@ -226,8 +232,8 @@ class Gateway:
                 self._write_status()
                 self._stopping.wait(FULL_RETRY_S)
                 continue
-            log.warning("there is room again")
-            self._trouble = ""
+            log.warning(Said.DISK_ROOM, "there is room again")
+            self._trouble = Trouble()
             self._session.resume()
             return
 
@@ -241,6 +247,7 @@ class Gateway:
             try:
                 self._reloader.answer(offer, self._plans, self._put_in_force, now_ms)
             finally:
+                self.counters.reload(refused=self._reloader.outcome.refused)
                 self._write_status()
         self._reloader.look()
 
@@ -271,39 +278,29 @@ class Gateway:
 
     def status(self) -> dict[str, Any]:
         """What the gateway says of itself: green; amber, which works but waits for somebody; or
-        red; with the reason.
+        red; with the reason. `figures` are for machines.
         """
-        problem = self._trouble or self._session.problem
-        state = "red" if problem else "green"
-        if not problem and self._reloader.outcome.refused:
-            state, problem = "amber", self._reloader.outcome.problem
+        session, outcome = self._session, self._reloader.outcome
         waiting, stopped = self._held_back
-        if not problem and stopped:
-            state, problem = "amber", f"nothing is filed: stopped {stopped}"
-        if not problem and waiting and state == "green":
-            told = ", ".join(f"{count} in {name}" for name, count in sorted(waiting.items()))
-            state, problem = "amber", f"requests wait for a person: {told}"
+        desks = [
+            DeskSeen(desk.name, not desk.health.down, desk.health.told) for desk in self._desks
+        ]
+        link = Link(session.is_ready, session.problem, session.sessions_lost)
+        refused = outcome.problem if outcome.refused else ""
+        parts = Parts(self._trouble, link, desks, refused, stopped, waiting)
         return {
-            "state": state,
+            **condition.told(parts),
             "at_ms": self._clock.now_ms(),
-            "problem": problem,
-            "broker": "connected" if self._session.is_ready else self._session.problem,
-            "sessions_lost": self._session.sessions_lost,
-            "desk": self._desks[0].health.told,
-            "emergency_desk": self._desks[1].health.told if self._desks[1:] else "none",
-            "stopped": stopped,
-            "waiting": waiting,
-            "messages": self.counters.messages,
-            "readings": self.counters.readings,
-            "duplicates": self.counters.duplicates,
-            "refusals": self.counters.refusals,
-            "refusal_reasons": self.counters.reasons,
-            "batches": self.counters.batches,
-            "requests": self.counters.requests,
-            "unfiled_in_shadow": self.counters.unfiled,
+            **self.counters.told(),
             "tick_ms": self._core.tick_ms,
             "rules": self._plans.rules_told() | {"since": rfc3339(self._loaded_ms)},
-            "reload": self._reloader.outcome.told(),
+            "reload": outcome.told(),
+            "figures": {
+                "started_ms": self._started_ms,
+                **condition.figures(parts),
+                **self.counters.figures(),
+                "history": self._history.stats.told() if self._history is not None else None,
+            },
         }
 
     def _write_status(self) -> None:
@@ -311,7 +308,7 @@ class Gateway:
         try:
             write_status(self._config.store.folder, self.status())
         except OSError as error:
-            log.warning("the status cannot be written: %s", error.strerror)
+            log.warning(Said.STATUS_UNWRITTEN, "the status cannot be written", why=error.strerror)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -370,7 +367,7 @@ class Gateway:
                 part.stop()
         for thread in self._threads:
             thread.join(STOP_S)
-        self._trouble = "stopped"
+        self._trouble = Trouble(Halt.STOPPED, "stopped")
         self._write_status()
         for desk in self._desks:
             desk.close()

@@ -10,7 +10,6 @@ The session is persistent (MQTT 3.1.1, clean_session off, fixed client id), so t
 comes while we are away. One thread of ours does all input and output; nothing ends it but `stop`.
 """
 
-import logging
 import select
 import ssl
 import threading
@@ -27,8 +26,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.effects import Incoming
 from gateway.line import Line, Waker
+from gateway.logs import Log, Said
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 # Three filters that do not overlap: some brokers deliver once per matching filter.
 # `status` is retained, so a lost one comes again with the next subscription; at QoS 1 the bundled
@@ -199,10 +199,10 @@ class Session:
                 self._carry(self._client.line)
             except (OSError, UnicodeError) as error:
                 self.problem = f"cannot reach {self._settings.url}: {error}"
-                log.warning("%s; trying again", self.problem)
+                log.warning(Said.BROKER_UNREACHABLE, "trying the broker again", why=self.problem)
             except Exception:
                 # Bytes that paho cannot read must not end the thread: all would still look well.
-                log.exception("the connection broke")
+                log.exception(Said.BROKER_FAILED, "the broker sent what cannot be read")
                 self._disconnected("the broker sent what cannot be read")
             pause_s = min(2 * pause_s, RECONNECT_S_MAX) if self._was_short() else RECONNECT_S_MIN
             self._leaving.wait(pause_s)
@@ -312,12 +312,13 @@ class Session:
     ) -> None:
         if code.is_failure:
             self.problem = f"{_REFUSED}: {code}"
-            log.error("%s (%s)", self.problem, self._settings.url)
+            where = self._settings.url
+            log.error(Said.BROKER_REFUSED, "the broker lets us not in", why=self.problem, url=where)
             return
         self._connected_at = time.monotonic()
         if not flags.session_present:
             self.sessions_lost += self._known
-            log.warning("the broker has no session of ours: subscribing anew")
+            log.warning(Said.BROKER_SESSION_NEW, "the broker has no session of ours")
         self._known = True
         self._subscribe(self._connected_at)
 
@@ -329,9 +330,9 @@ class Session:
         self._subscribed = not refused
         self.problem = f"the broker refused to subscribe us to {refused}" if refused else ""
         if refused:
-            log.error("%s: check the gateway's rights", self.problem)
+            log.error(Said.SUBSCRIPTION_REFUSED, "the gateway may not subscribe", why=self.problem)
         else:
-            log.info("connected to %s", self._settings.url)
+            log.info(Said.BROKER_CONNECTED, "connected to the broker", url=self._settings.url)
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
@@ -357,14 +358,14 @@ class Session:
         if self._connected_at is None:  # it never was a session; a refusal has said why already
             if not self.problem.startswith(_REFUSED):
                 self.problem = f"{self._settings.url} does not answer as an MQTT broker: {reason}"
-                log.warning("%s; trying again", self.problem)
+                log.warning(Said.BROKER_NOT_MQTT, "trying the broker again", why=self.problem)
             return
         self.problem = f"disconnected: {reason}"
         self._short_lives += self._was_short()
         if self._short_lives >= SHORT_LIVES_MAX:
             who = self._settings.client_id
             self.problem += f"; is another client using the id {who!r}?"
-        log.warning("%s; reconnecting", self.problem)
+        log.warning(Said.BROKER_LOST, "the connection was lost: connecting", why=self.problem)
 
 
 def tls_context(

@@ -154,6 +154,38 @@ class EvidenceSection(_Section):
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")] | None = None
 
 
+class WebSection(_Section):
+    """Pages over HTTP at this machine's `port`. `address`: only in a container, or behind a wall of
+    your own, another than loopback. `hosts`: further names under which it is reached, those of the
+    server that you put before it; any other is refused. `tiles`: "https://.../{z}/{x}/{y}.png".
+    """
+
+    port: Annotated[int, Field(ge=0, le=65_535)]
+    address: Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]{2,45}$")] = "127.0.0.1"
+    hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$")]] = []
+    tiles: Annotated[str, Field(pattern=r"^https?://[^\s?#;,'\"]+$")] | None = None
+    tiles_credit: Annotated[str, Field(max_length=200)] | None = None
+    language: Literal["en", "es", "fr", "zh"] | None = None
+
+
+class ConsoleSection(WebSection):
+    """For the staff, and for programs with a token."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8311
+    session_h: Annotated[float, Field(ge=0.1, le=168)] = 12.0
+
+
+class PublicSection(WebSection):
+    """For everybody: what was found and repaired, without devices and persons."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8312
+    title: Annotated[str, Field(max_length=100)] | None = None
+
+
+class LogsSection(_Section):
+    format: Literal["text", "json"] = "text"
+
+
 class Config(_Section):
     """The whole file, and where each key of it stands."""
 
@@ -168,6 +200,9 @@ class Config(_Section):
     source: list[SourceSection] = []
     emergency: CitySection | None = None
     evidence: EvidenceSection | None = None
+    console: ConsoleSection | None = None
+    public: PublicSection | None = None
+    logs: LogsSection = LogsSection()
     _origin: tuple[str, str] = PrivateAttr(("", ""))
 
     def finding(self, keys: list[str], code: str, message: str, help_: str = "") -> Finding:

@@ -5,7 +5,6 @@ Answers GET alone, for one reference at a time, from the books; a reference cann
 it serves holds no device and no key.
 """
 
-import logging
 import re
 import threading
 from collections import OrderedDict
@@ -20,6 +19,7 @@ from starlette.routing import Route
 from gateway.errors import StoreError
 from gateway.evidence import Evidence
 from gateway.exhibit import Find
+from gateway.logs import Log, Said
 from gateway.plot import drawn
 
 HOST = "127.0.0.1"
@@ -31,7 +31,7 @@ _HEADERS = {
     "Cache-Control": "public, max-age=300",
 }
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class EvidenceServer:
@@ -57,7 +57,7 @@ class EvidenceServer:
         try:
             self._server.run()
         except SystemExit:  # uvicorn's word for a port that is taken
-            log.error("evidence cannot be served: the port is taken")  # noqa: TRY400
+            log.error(Said.EVIDENCE_PORT_TAKEN, "the port for evidence is taken")  # noqa: TRY400
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -82,7 +82,7 @@ class EvidenceServer:
         try:
             return self._find(reference)
         except StoreError as error:
-            log.warning("evidence cannot be read: %s", error)
+            log.warning(Said.EVIDENCE_UNREADABLE, "evidence cannot be read", why=error)
             return None
 
     def _drawn(self, reference: str, evidence: Evidence) -> bytes:

@@ -6,7 +6,6 @@ it may be sent again. A desk that is down is left alone for growing pauses and t
 row. Never decides what is legal (that is `outbox`), never knows HTTP or SQL.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from gateway.delivery import (
     TokenResolved,
     Unknown,
 )
+from gateway.logs import Log, Said
 from gateway.outbox import RowChangedError, advance, in_doubt, pause_ms
 from gateway.profile import Profile
 
@@ -49,7 +49,7 @@ IDLE_S = 0.5
 TROUBLE_S = 5.0
 """Wait after a pass that broke, the store being full or locked."""
 
-_log = logging.getLogger(__name__)
+_log = Log(__name__)
 _FAILING = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.DROPPED, Cause.SERVER_ERROR})
 
 
@@ -160,7 +160,7 @@ class Filer:
             except Exception:  # noqa: BLE001 -- told below
                 # A broken pass leaves at worst a row in SENDING, which is then looked up, so
                 # going on is safe whatever broke; ending the thread would lose faults in silence.
-                _log.exception("a pass of the filer broke")
+                _log.exception(Said.FILER_FAILED, "a pass of the filer broke", desk=self._desk)
                 pause_s = TROUBLE_S
             if pause_s and self._wake.wait(pause_s):
                 self._wake.clear()
@@ -269,8 +269,14 @@ class Filer:
     def _note(self, event: Event) -> None:
         before, self._health = self._health, judged(self._health, event, self._now_ms())
         if before.down != self._health.down:
-            state = "down" if self._health.down else "back"
-            _log.warning("the 311 desk is %s: %s", state, self._health.reason or "it answers")
+            self._tell_health()
+
+    def _tell_health(self) -> None:
+        desk, why = self._desk, self._health.reason
+        if self._health.down:
+            _log.warning(Said.DESK_DOWN, "the 311 desk does not answer", desk=desk, why=why)
+        else:
+            _log.warning(Said.DESK_BACK, "the 311 desk answers again", desk=desk)
 
     def _move(self, row: Row, event: Event) -> Row | None:
         """The row after the event, stored; None where somebody else moved it meanwhile."""
@@ -279,7 +285,8 @@ class Filer:
         try:
             self._ledger.outbox_save(row, after, event_name(event), at_ms)
         except RowChangedError:
-            _log.warning("%s was changed by another hand while %s", row.reference, row.state)
+            about = {"request": row.reference, "state": row.state}
+            _log.warning(Said.REQUEST_CHANGED, "a request was changed by another hand", **about)
             return None
         return after
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from urllib3.exceptions import HTTPError
 
 from gateway.effects import HistoryReading
+from gateway.logs import Log, Said
 
 _POINT_REFUSALS = frozenset(
     {400, 413, 422}
@@ -39,6 +40,8 @@ _UNWRITABLE = re.compile(r"[\\\x00-\x1f\x7f]")
 _REPLACEMENT = "_"
 # Without a time of its own it gets the database's: never outside the retention.
 _CANARY = "sense311_history writable=1.0"
+
+log = Log(__name__)
 
 
 class Source(Protocol):
@@ -90,6 +93,11 @@ class HistoryStats:
     behind: bool = False
     upto_id: int | None = None
     upto_ts_ms: int | None = None
+
+    def told(self) -> dict[str, Any]:
+        """For the status; without the other side's words."""
+        failing = self.failures_in_a_row > 0
+        return {"up": not failing, "written": self.written, "dropped": self.dropped}
 
 
 class _Outcome(NamedTuple):
@@ -157,14 +165,19 @@ class HistoryWriter:
 
     def _turn(self) -> float:
         """One step; returns how long to wait before the next, in seconds."""
+        failed = self.stats.failures_in_a_row > 0
         try:
             self.step()
         except HistoryDown as down:
             failures = self.stats.failures_in_a_row + 1
+            if not failed and not self._stopping.is_set():
+                log.warning(Said.HISTORY_DOWN, "the history takes nothing: it waits", why=down)
             self.stats = replace(
                 self.stats, failures_in_a_row=failures, last_error=str(down), behind=True
             )
             return min(_BACK_OFF_S_MAX, _BACK_OFF_S_MIN * 2.0 ** min(failures - 1, 16))
+        if failed:
+            log.warning(Said.HISTORY_BACK, "the history takes readings again")
         return 0.0 if self.stats.behind else _POLL_S
 
     def _write(self, lines: Sequence[str]) -> _Outcome:

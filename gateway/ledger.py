@@ -219,6 +219,16 @@ def orders_of(database: Path, limit: int = 100) -> list[dict[str, Any]]:
     return [row | {"what": json.loads(row["what"])} for row in rows]
 
 
+def mark_of(database: Path) -> tuple[int, ...]:
+    """Another value after whatever happened to incidents, requests and orders; cheap to ask."""
+    with _reading(database) as db:
+        row = db.execute(
+            "SELECT (SELECT max(id) FROM journal), (SELECT max(id) FROM deliveries), "
+            "(SELECT max(id) FROM orders), (SELECT max(done_ms) FROM orders)"
+        ).fetchone()
+    return tuple(number or 0 for number in row)
+
+
 def fired_between(database: Path, since_ms: int, until_ms: int) -> list[tuple[str, str, int, str]]:
     """Rule, subject, when it fired and state of the incidents of that time."""
     with _reading(database) as db:

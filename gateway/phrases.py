@@ -1,4 +1,4 @@
-"""What the city reads beside a rule's own description, in its language.
+"""What people read, in their language: beside a rule's own description, and on the pages.
 
 The texts stand in English where they are used; `languages/` holds their translations in gettext's
 format. A language that is not there is a fault of the profile, a text that is not translated a
@@ -7,6 +7,8 @@ fault of ours: a test finds it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 
 from rules.rule import LANGUAGES
@@ -25,6 +27,7 @@ class Phrases:
 ENGLISH = Phrases()
 
 
+@cache
 def read_phrases(language: str) -> Phrases:
     """One of LANGUAGES."""
     if language == ENGLISH.language:
@@ -34,3 +37,22 @@ def read_phrases(language: str) -> Phrases:
     with (resources.files("gateway") / "languages" / f"{language}.po").open("rb") as file:
         catalog = read_po(file)
     return Phrases(language, {str(m.id): str(m.string) for m in catalog if m.id and m.string})
+
+
+def moment(at: int | str, time_zone: str, language: str) -> str:
+    """An instant, in ms or RFC 3339, as it is written there, on those clocks."""
+    from babel.dates import format_datetime, get_timezone
+
+    known = datetime.fromisoformat(at) if isinstance(at, str) else _instant(at)
+    return format_datetime(known, "medium", tzinfo=get_timezone(time_zone), locale=language)
+
+
+def direction(language: str) -> str:
+    """Which way it is written: "ltr" or "rtl"."""
+    from babel import Locale
+
+    return str(Locale.parse(language).text_direction)
+
+
+def _instant(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

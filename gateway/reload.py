@@ -7,7 +7,6 @@ while the files were being read is answered by reading them once more. Never tou
 store itself.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.errors import ConfigError, StoreError
+from gateway.logs import Log, Said
 from gateway.plans import Plans, revised
 from gateway.requests import rfc3339
 from gateway.status import take_reload_requests
@@ -23,7 +23,7 @@ from rules.finding import Finding
 FINDINGS_TOLD = 20  # the status stays small; `sense311 check` has them all
 NOT_USABLE = "the rule files cannot be used: the rules from before stay in force"
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Offer(NamedTuple):
@@ -123,7 +123,7 @@ class Reloader:
             problem = f"{error}: the rules from before stay in force"
             raise
         except Exception:
-            log.exception("the new rules broke the core")
+            log.exception(Said.RULES_FAILED, "the new rules broke the core")
             problem = "the gateway failed on the new rules, see its log: those from before stay"
         finally:
             self.outcome = Outcome(number, now_ms, result, problem, findings, offer.asked, waiting)
@@ -132,11 +132,11 @@ class Reloader:
     def _log(self, plans: Plans) -> None:
         outcome = self.outcome
         if outcome.refused:
-            log.error("reload refused: %s", outcome.problem)
+            log.error(Said.RELOAD_REFUSED, "the reload was refused", why=outcome.problem)
         else:
-            log.warning("reload: %s, rules of version %s", outcome.result, plans.bundle.version)
-        for finding in outcome.findings:
-            log.log(logging.ERROR if outcome.refused else logging.WARNING, "%s", finding)
+            version, result = plans.bundle.version, outcome.result
+            log.warning(Said.RELOADED, "the rules were read again", result=result, version=version)
+        tell_findings(outcome.findings)
 
     def _read_files(self, asked: Sequence[str]) -> None:
         try:
@@ -145,9 +145,18 @@ class Reloader:
         except ConfigError as error:
             self._offer = Offer(None, error.findings, asked)
         except Exception:
-            log.exception("reading the files again failed")
+            log.exception(Said.FILES_FAILED, "reading the files again failed")
             finding = Finding("", 1, 1, "E414", "the gateway failed on these files", "see its log")
             self._offer = Offer(None, [finding], asked)
+
+
+def tell_findings(findings: Sequence[Finding]) -> None:
+    """What is wrong with the files, or only doubtful."""
+    for finding in findings:
+        if finding.code.startswith("E"):
+            log.error(Said.RULES_ERROR, "the files hold an error", finding=finding)
+        else:
+            log.warning(Said.RULES_WARNING, "the files hold what is doubtful", finding=finding)
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

@@ -78,4 +78,24 @@ MIGRATIONS: Sequence[str] = (
         reason TEXT NOT NULL DEFAULT '', PRIMARY KEY (incident_id, status)) WITHOUT ROWID;
     CREATE INDEX news_due ON news (next_ms) WHERE state = 'ready';
     """,
+    """
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, who TEXT NOT NULL,
+        role TEXT NOT NULL, via TEXT NOT NULL, deed TEXT NOT NULL, subject TEXT NOT NULL,
+        why TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,
+        order_id INTEGER REFERENCES orders (id));
+    CREATE TABLE audit_ends (
+        entry INTEGER PRIMARY KEY REFERENCES audit (id), at_ms INTEGER NOT NULL,
+        code TEXT NOT NULL, text TEXT NOT NULL);
+    CREATE INDEX journal_about ON journal (subject, rule);
+    CREATE INDEX outbox_tally ON outbox (service, state, created_ms);
+    CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+        BEGIN SELECT raise(ABORT, 'the audit log is kept'); END;
+    CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit
+        BEGIN SELECT raise(ABORT, 'the audit log is not changed'); END;
+    CREATE TRIGGER audit_ends_kept BEFORE DELETE ON audit_ends
+        BEGIN SELECT raise(ABORT, 'the audit log is kept'); END;
+    CREATE TRIGGER audit_ends_unchanged BEFORE UPDATE ON audit_ends
+        BEGIN SELECT raise(ABORT, 'the audit log is not changed'); END;
+    """,
 )

@@ -5,6 +5,7 @@ cannot be used is a finding of the key that names it.
 """
 
 import json
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -105,11 +106,20 @@ def _login(text: SecretStr) -> _Login | None:
         return None
 
 
+def _forbidden(path: Path) -> int:
+    """The rights that nobody but the owner may have. systemd hands credentials out by an access
+    list, which shows as a right of the group to read (systemd 254 and later).
+    """
+    handed_out = os.environ.get("CREDENTIALS_DIRECTORY")
+    if handed_out and path.absolute().parent == Path(handed_out):
+        return stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
+    return stat.S_IRWXO | stat.S_IRWXG
+
+
 def _secret(path: Path) -> str:
     """The content of a file that only its owner may read."""
     try:
-        mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if path.stat().st_mode & _forbidden(path):
             raise ValueError(f"others may read it; chmod 600 {path.name}")
         with path.open("rb") as file:
             data = file.read(SECRET_BYTES_MAX + 1)

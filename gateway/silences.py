@@ -19,7 +19,10 @@ GRACE_MS = 900_000
 """After a window: what was worked on reports again, and is not filed for its last word before."""
 FOR_MS_MAX = 366 * 86_400_000
 POINTS_MAX = 1_000
-_REPEATS = re.compile(r"FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)(;[A-Z]+=[A-Z0-9,+-]+)*")
+_REPEATS = re.compile(
+    r"FREQ=(DAILY|WEEKLY|MONTHLY|YEARLY)(;(?!INTERVAL=0+(;|$))[A-Z]+=[A-Z0-9,+-]+)*"
+)
+"""An interval of 0 never comes to an end."""
 
 Point = tuple[float, float]
 """Latitude and longitude in degrees."""

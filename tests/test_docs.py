@@ -230,9 +230,13 @@ def test_the_contract_lists_every_reason_of_a_refusal() -> None:
 def test_every_room_of_the_gateway_is_on_its_map() -> None:
     """A new room is entered in gateway/README.md."""
     part = text_of("gateway/README.md").partition("# How it works")[2]
+    part = part.partition("\n## ")[0]
     files = {path.stem for path in (ROOT / "gateway").glob("*.py")} - {"__init__"}
 
+    houses = {path.parent.name for path in (ROOT / "gateway").glob("*/*") if path.is_file()}
+
     assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == files | {"cli"}
+    assert set(re.findall(r"^\| \[(\w+)\]", part, re.MULTILINE)) == houses - {"cli", "__pycache__"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -10,11 +10,15 @@ import typer
 
 from gateway.cli import (
     ask,
+    audit,
+    backup,
+    beside,
     city,
     cityhall,
     devices,
     fleet,
     hand,
+    people,
     provisioning,
     published,
     registry,
@@ -34,6 +38,8 @@ service.add_to(app)
 devices.add_to(app)
 published.add_to(app)
 city.add_to(app)
+beside.add_to(app)
+backup.add_to(app)
 provisioning.add_to(fleet.devices)
 app.add_typer(fleet.devices, name="devices")
 app.add_typer(fleet.dlq, name="dlq")
@@ -41,6 +47,9 @@ app.add_typer(registry.assets, name="assets")
 app.add_typer(ask.incidents, name="incidents")
 app.add_typer(ask.requests, name="requests")
 app.add_typer(hand.silence, name="silence")
+app.add_typer(audit.audit, name="audit")
+app.add_typer(people.users, name="users")
+app.add_typer(people.tokens, name="tokens")
 app.add_typer(cityhall.city, name="city")
 app.add_typer(simulating.app, name="sim")
 app.add_typer(workbench.app, name="rules")

@@ -83,7 +83,7 @@ def demo(
                 verdict = performance.play()
             _tell(verdict, performance, time.monotonic() - began_s, as_json=json)
             if keep:
-                _stay(stage, performance.desk_url)
+                _stay(stage, performance)
     except KeyboardInterrupt:
         say(f"sense311: stopped; what it wrote is in {place}")
         raise typer.Exit(INTERRUPTED) from None
@@ -189,9 +189,10 @@ def _place(folder: Path | None, *, as_json: bool) -> Path:
     return folder.resolve()
 
 
-def _stay(stage: "Stage", desk_url: str) -> None:
+def _stay(stage: "Stage", performance: "Performance") -> None:
     """Until Ctrl-C, which is no failure then."""
-    say(f"all of it runs on until Ctrl-C; the desk's ledger: {desk_url}/desk/ledger")
+    say(f"all of it runs on until Ctrl-C; the desk's ledger: {performance.desk_url}/desk/ledger")
+    say(f"the console: {performance.view.console}")
     try:
         while True:
             stage.tend()
@@ -234,6 +235,7 @@ def _bars() -> "Iterator[Watch]":
     with Progress(*columns, console=console) as progress:
         names = ("simulated time", "messages published", "readings stored", "requests filed")
         tasks = [progress.add_task(name, total=1, text="") for name in names]
+        told: list[str] = []
 
         def watch(view: "View") -> None:
             expected = view.published / view.share if view.share else 1
@@ -245,14 +247,20 @@ def _bars() -> "Iterator[Watch]":
             )
             for task, (done, total, text) in zip(tasks, shown, strict=True):
                 progress.update(task, completed=done, total=max(1, total), text=text)
+            if view.console and not told:
+                told.append(view.console)
+                progress.console.print(f"the console: {view.console}", highlight=False)
 
         yield watch
 
 
 def _lines() -> "Watch":
-    told: list[tuple[str, int]] = []
+    told: list[object] = []
 
     def watch(view: "View") -> None:
+        if view.console and view.console not in told:
+            told.append(view.console)
+            say(f"the console: {view.console}")
         now = (view.scene, int(view.share * 4))
         if now not in told:
             told.append(now)
@@ -274,6 +282,7 @@ def _tell(verdict: "Verdict", performance: "Performance", seconds: float, *, as_
         whole = judged.as_dict()
         result = {name: whole.pop(name) for name in counts} | facts
         facts = {"desk": performance.desk_url, "dir": str(performance.script.folder)}
+        facts["console"] = performance.console_url
         facts |= {"restarts": verdict.restarts, "unsettled": verdict.unsettled}
         result |= facts | {"requests": set_of(verdict.requests)}
         answer(result | whole, (), as_json=True)

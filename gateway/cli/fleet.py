@@ -104,13 +104,16 @@ def adopt(
     json: Json = False,
 ) -> None:
     """Enter a device among those of an asset, in the asset file; nothing else there changes."""
-    from gateway.asset_files import alone, enter_devices
+    from gateway.adopting import NotAdoptedError
+    from gateway.adopting import adopt as take_in
+    from gateway.clock import SystemClock
 
     with told_plainly(as_json=json):
-        files = _settings(config).assets.files
-        with alone(files):
-            listed = _adoptive(config, device, asset, as_json=json)
-            file = enter_devices(files, asset, listed)
+        try:
+            adopted = take_in(_settings(config), device, asset, SystemClock().now_ms())
+        except NotAdoptedError as no:
+            fail(str(no), Code.FINDINGS, as_json=json)
+    listed, file = adopted
     told = {"device": device, "asset": asset, "devices": listed, "file": str(file)}
     if reload:
         from gateway.cli.workbench.bundle import reload as put_in_force
@@ -119,31 +122,6 @@ def adopt(
         return
     next_ = f"next: sense311 rules reload, then sense311 dlq replay --device {device}"
     answer(told, [f"{device} speaks for {asset}, in {file}", next_], as_json=json)
-
-
-def _adoptive(config: Path, device: str, name: str, *, as_json: bool) -> list[str]:
-    """All devices that the asset has then, or the end of the command with why it cannot be."""
-    from gateway.asset_files import read_whole
-    from gateway.ledger import device_of
-
-    with told_plainly(as_json=as_json):
-        city = read_whole(_settings(config).assets.files)
-    asset, other = city.assets.get(name), city.by_device.get(device)
-    if asset is None:
-        help_ = "name one of the asset file, or enter it there first"
-        fail(f"there is no asset {name!r}; {help_}", Code.FINDINGS, as_json=as_json)
-    if other is not None:
-        told = "already" if other is asset else f"already for {other.id}"
-        help_ = "" if other is asset else f"; take it from the devices of {other.id} first"
-        fail(f"{device} speaks {told}{help_}", Code.FINDINGS, as_json=as_json)
-    member = _member(config, device, city, as_json=as_json)
-    if member.device.kind not in ("", asset.kind):
-        help_ = f"it publishes to .../{member.device.kind}/{device}/...: mend that, or the asset"
-        what = f"{device} is a {member.device.kind}, and {name} a {asset.kind}"
-        fail(f"{what}; {help_}", Code.FINDINGS, as_json=as_json)
-    with told_plainly(as_json=as_json):
-        speaks_itself = not asset.devices and device_of(database_of(config), name) is not None
-    return [*([name] if speaks_itself else asset.devices), device]
 
 
 def _member(config: Path, name: str, city: "City | None", *, as_json: bool) -> "Member":

@@ -1,11 +1,12 @@
 """Commands by which a person steps in: `incidents merge`, `requests approve`, `silence add`.
 
-They write an order, or move a request, beside the running gateway, each with who did it and why;
-what an order means is decided by the gateway, whose answer they wait for.
+They go by the same deeds as the console, as an admin, and stand in the same log with who did it and
+why; what an order means is decided by the gateway, whose answer they wait for.
 """
 
 import getpass
 import json as json_
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.ask import database_of, incidents, requests
-from gateway.cli.output import Code, Json, answer, fail, table, told_plainly
+from gateway.cli.output import Code, Json, answer, fail, say, table, told_plainly
 from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
-    from gateway.delivery import Event
-    from gateway.orders import Order
+    from gateway.deeds import Deeds, Outcome
+    from gateway.people import Person
     from gateway.silences import Silence
 
 silence = typer.Typer(help="Maintenance windows, in which nothing is filed.", no_args_is_help=True)
 
 DAY_MS = 86_400_000
+UNSAID = "no reason given"
 
 
 def _user() -> str:
@@ -47,25 +49,20 @@ def merge(
     config: ConfigFile, number: int, into: int, who: Who, why: Why = "", *, json: Json = False
 ) -> None:
     """Both are one fault: the first asks nothing of the city on its own any more."""
-    from gateway.orders import Merged
-
-    _ordered(config, Merged(number, into), who, why, as_json=json)
+    outcome = _deeds(config).merge(_person(who), number, into, why or UNSAID)
+    _tell(outcome, as_json=json)
 
 
 @incidents.command("split")
 def split(config: ConfigFile, number: int, who: Who, why: Why = "", *, json: Json = False) -> None:
     """It is a fault of its own, whatever it was taken to be part of: filed on its own."""
-    from gateway.orders import Split
-
-    _ordered(config, Split(number), who, why, as_json=json)
+    _tell(_deeds(config).split(_person(who), number, why or UNSAID), as_json=json)
 
 
 @incidents.command("reopen")
 def reopen(config: ConfigFile, number: int, who: Who, why: Why = "", *, json: Json = False) -> None:
     """It is not repaired, whatever the city or the sensor says: asked for again."""
-    from gateway.orders import Reopened
-
-    _ordered(config, Reopened(number), who, why, as_json=json)
+    _tell(_deeds(config).reopen(_person(who), number, why or UNSAID), as_json=json)
 
 
 @incidents.command("link")
@@ -74,19 +71,13 @@ def link(
     number: int,
     request_id: Annotated[str, typer.Argument(help="The city's number of the request.")],
     who: Who,
+    why: Why = "",
     *,
     json: Json = False,
 ) -> None:
     """The city has a request for it already: it is followed, and none is filed."""
-    from gateway.delivery import Found
-    from gateway.ledger import incident_story
-
-    with told_plainly(as_json=json):
-        story = incident_story(database_of(config), number)
-    if story is None or story["request"] is None:
-        fail(f"incident {number} has asked nothing of the city", Code.FINDINGS, as_json=json)
-    note = f"linked to {request_id} by {who}"
-    _moved(config, [story["request"]["reference"]], Found(request_id, note), as_json=json)
+    outcome = _deeds(config).link(_person(who), number, request_id, why or UNSAID)
+    _tell(outcome, as_json=json)
 
 
 # -- requests --------------------------------------------------------------------------------------
@@ -97,12 +88,12 @@ def approve(
     config: ConfigFile,
     who: Who,
     references: Annotated[list[str] | None, typer.Argument(metavar="REFERENCE...")] = None,
+    why: Why = "",
     *,
     all_: Annotated[bool, typer.Option("--all", help="All that wait for it.")] = False,
     json: Json = False,
 ) -> None:
     """Let requests pass that wait for a person: over a budget, kept back, or in approval mode."""
-    from gateway.delivery import Approved
     from gateway.ledger import requests_of
 
     chosen = list(references or ())
@@ -112,7 +103,13 @@ def approve(
         with told_plainly(as_json=json):
             rows = requests_of(database_of(config))
         chosen = [row["reference"] for row in rows if row["state"] == "review"]
-    _moved(config, chosen, Approved(who), as_json=json)
+    deeds, rows = _deeds(config), []
+    for reference in chosen:
+        outcome = deeds.approve(_person(who), reference, why)
+        _check(outcome, as_json=json)
+        rows.append(dict(outcome.told))
+    lines = [f"{row['reference']}: {row['state']}" for row in rows] or ["nothing waits"]
+    answer(rows[0] if len(rows) == 1 else {"requests": rows}, lines, as_json=json)
 
 
 @requests.command("hold")
@@ -120,39 +117,28 @@ def hold(
     config: ConfigFile, reference: Reference, who: Who, why: Why = "", *, json: Json = False
 ) -> None:
     """Keep a request back that was not sent yet, until it is approved."""
-    from gateway.delivery import Diverted
-
-    event = Diverted(f"kept back by {who}" + (f": {why}" if why else ""))
-    _moved(config, [reference], event, as_json=json)
+    _tell(_deeds(config).hold(_person(who), reference, why or UNSAID), as_json=json)
 
 
 @requests.command("retry")
-def retry(config: ConfigFile, reference: Reference, *, json: Json = False) -> None:
+def retry(
+    config: ConfigFile, reference: Reference, who: Who, why: Why = "", *, json: Json = False
+) -> None:
     """Try a refused or held request again, after what was wrong has been mended."""
-    from gateway.delivery import Retry
-
-    _moved(config, [reference], Retry(), as_json=json)
+    _tell(_deeds(config).retry(_person(who), reference, why), as_json=json)
 
 
 @requests.command("stop")
-def stop(config: ConfigFile, who: Who, why: Why = "no reason given", *, json: Json = False) -> None:
+def stop(config: ConfigFile, who: Who, why: Why = "", *, json: Json = False) -> None:
     """Send nothing to any desk any more, from this moment; what is found waits."""
-    from gateway.by_hand import stop as stop_filing
-
-    with told_plainly(as_json=json):
-        stop_filing(database_of(config), who, why)
-    text = "nothing is sent until `sense311 requests go`"
-    answer({"stopped": f"by {who}: {why}"}, [text], as_json=json)
+    outcome = _deeds(config).stop_filing(_person(who), why or UNSAID)
+    _tell(outcome, "nothing is sent until `sense311 requests go`", as_json=json)
 
 
 @requests.command("go")
-def go_on(config: ConfigFile, *, json: Json = False) -> None:
+def go_on(config: ConfigFile, who: Who, why: Why = "", *, json: Json = False) -> None:
     """Send again, after `requests stop`."""
-    from gateway.by_hand import go_on as go_on_filing
-
-    with told_plainly(as_json=json):
-        go_on_filing(database_of(config))
-    answer({"stopped": ""}, ["requests are sent again"], as_json=json)
+    _tell(_deeds(config).resume_filing(_person(who), why or UNSAID), as_json=json)
 
 
 # -- silences --------------------------------------------------------------------------------------
@@ -194,11 +180,9 @@ def add_silence(
     json: Json = False,
 ) -> None:
     """A maintenance window: what fires in it is filed after it, if it is seen again then."""
-    from gateway.orders import Silenced
-
     about = _About(asset, circuit, zone, rule, service, polygon)
     made = _silence(config, (start, for_, repeat, time_zone), (who, why), about, as_json=json)
-    _ordered(config, Silenced(made), who, why, as_json=json)
+    _tell(_deeds(config).silence(_person(who), made, why), as_json=json)
 
 
 @silence.command("preview")
@@ -264,43 +248,40 @@ def end_silence(
     config: ConfigFile, number: int, who: Who, why: Why = "", *, json: Json = False
 ) -> None:
     """The window is over from now on."""
-    from gateway.orders import Unsilenced
-
-    _ordered(config, Unsilenced(number), who, why, as_json=json)
+    _tell(_deeds(config).end_silence(_person(who), number, why or UNSAID), as_json=json)
 
 
 # -- what they have in common ----------------------------------------------------------------------
 
 
-def _ordered(config: Any, order: "Order", who: str, why: str, *, as_json: bool) -> None:
-    from gateway import by_hand
-    from gateway.clock import SystemClock
+def _deeds(config: Path) -> "Deeds":
+    """A command is held to no number of deeds a minute: who may give it may do anything."""
+    from gateway.deeds import Deeds, Via
+    from gateway.views.books import Books
 
-    with told_plainly(as_json=as_json):
-        database = database_of(config)
-        number = by_hand.order(database, order, who, why, SystemClock().now_ms())
-        state, text = by_hand.answer_to(database, number)
-    if state == "refused":
-        fail(text, Code.FINDINGS, as_json=as_json)
-    answer({"order": number, "state": state, "answer": text}, [text], as_json=as_json)
+    return Deeds(Books(config), Via.COMMAND, per_minute_max=sys.maxsize)
 
 
-def _moved(config: Any, references: list[str], event: "Event", *, as_json: bool) -> None:
-    """Every one of them, or the first that cannot be."""
-    from gateway import by_hand
-    from gateway.clock import SystemClock
+def _person(who: str) -> "Person":
+    from gateway.people import Person, Role
 
-    rows = []
-    with told_plainly(as_json=as_json):
-        database = database_of(config)
-        for reference in references:
-            try:
-                after = by_hand.move(database, reference, event, SystemClock().now_ms())
-            except by_hand.NotPossibleError as no:
-                fail(str(no), Code.FINDINGS, as_json=as_json)
-            rows.append({"reference": reference, "state": str(after.state)})
-    lines = [f"{row['reference']}: {row['state']}" for row in rows] or ["nothing waits"]
-    answer(rows[0] if len(rows) == 1 else {"requests": rows}, lines, as_json=as_json)
+    return Person(who, Role.ADMIN)
+
+
+def _tell(outcome: "Outcome", text: str = "", *, as_json: bool) -> None:
+    """The answer, or the end of the command with why it was not done."""
+    _check(outcome, as_json=as_json)
+    told = {"answer": outcome.text} if "order" in outcome.told else {}
+    answer({**outcome.told, **told}, [text or outcome.text], as_json=as_json)
+
+
+def _check(outcome: "Outcome", *, as_json: bool) -> None:
+    if outcome.code in ("done", "waiting"):
+        return
+    for finding in outcome.findings:
+        say(str(finding))
+    codes = {"failed": Code.USAGE if outcome.findings else Code.OUTSIDE, "invalid": Code.USAGE}
+    fail(outcome.text, codes.get(outcome.code, Code.FINDINGS), as_json=as_json)
 
 
 def _silence(

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.accounts import Accounts
 from gateway.cli.scoreboard import ledger_of, rules_by_code
 from gateway.cli.stage import Stage, StageError
+from gateway.clock import SystemClock
 from gateway.ledger import incidents_of, progress_of, requests_of
+from gateway.people import Role
 from simulators.plan import Plan
 from simulators.register import write_assets
 from simulators.score import Score, score
@@ -29,6 +32,8 @@ BROKER_SYNC = "2m"  # survives kill -9 as well; the demo does not cut the power
 IDLE_S = 3.0  # then the gateway takes everything sent to have arrived
 STILL_S_MAX = 240.0  # nothing moved for so long: something is stuck. Brokers repeat after 60 s
 MINUTE_MS = 60_000
+VISITOR = "demo"
+"""Who may look on through the console, as an admin of this play."""
 MOVING = frozenset({"ready", "sending", "uncertain", "tokened"})
 
 
@@ -56,6 +61,8 @@ class View:
     filed: int = 0
     faults: int = 0
     scene: str = ""
+    console: str = ""
+    """Where to look on, and as whom; empty until it can be told."""
 
 
 @dataclass(slots=True)
@@ -89,6 +96,7 @@ class Performance:
         self._database = script.folder / "data" / "sense311.db"
         self.view = View(faults=sum(label.must_file for label in self._plan.labels))
         self.desk_url = ""
+        self.console_url = ""
 
     @property
     def plan(self) -> Plan:
@@ -111,6 +119,10 @@ class Performance:
         key = folder / "desk.key"
         key.touch(mode=0o600)
         key.write_text(secrets.token_urlsafe(24) + "\n", "utf-8")
+        accounts = Accounts(folder / "data")
+        word = folder / "console.password"
+        word.touch(mode=0o600)
+        word.write_text(accounts.add_user(VISITOR, Role.ADMIN, SystemClock().now_ms()), "utf-8")
 
     def _start_parts(self) -> None:
         """What lay on the broker before comes first: it is old to a gateway that subscribes."""
@@ -127,12 +139,17 @@ class Performance:
         )  # fmt: skip
         self._broker_url = stage.address("broker", START_S)
         self.desk_url = stage.address("desk", START_S)
-        (folder / "sense311.toml").write_text(_config(self.desk_url), "utf-8")
+        config = folder / "sense311.toml"
+        config.write_text(_config(self.desk_url), "utf-8")
         self._start_city("before")
         stage.wait_for("old messages to be sent", START_S, lambda: stage.ended("city-before"))
         self._scene("gateway")
-        stage.start("gateway", "run", "-c", folder / "sense311.toml")
+        stage.start("gateway", "run", "-c", config)
+        stage.start("console", "console", "--json", "-c", config, "--port", "0")
         stage.wait_for("the gateway to be green", START_S, self._is_green)
+        self.console_url = stage.address("console", START_S)
+        word = (folder / "console.password").read_text("utf-8")
+        self.view.console = f"{self.console_url}, as {VISITOR} with {word}"
 
     def _start_city(self, part: str) -> None:
         script = self.script

@@ -5,18 +5,19 @@ Each checks all that it is given before it starts anything, and ends on a signal
 
 import dataclasses
 import json as json_
-import logging
 import signal
-import sys
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.output import Code, Json, answer, fail, findings_answer, say, told_plainly
+from gateway.cli.output import Code, Json, answer, fail, findings_answer, told_plainly
 
 if TYPE_CHECKING:
+    from gateway.config import Config
     from gateway.plans import Plans
 
 ConfigFile = Annotated[
@@ -34,28 +35,49 @@ def run(config: ConfigFile, *, json: Json = False) -> None:
 
     When the rule files cannot be used, it goes on with the rules that were in force last.
     """
-    _log_to_stderr()
     from gateway.app import Gateway
     from gateway.config import read_config
     from gateway.errors import StoreError
+    from gateway.logs import Log, Said
     from gateway.plans import prepare
 
     with told_plainly(as_json=json):
         plans = _plans_to_run(config)
-        for finding in (*plans.broken, *plans.warnings):
-            say(str(finding))
-        if plans.broken:
-            say("sense311: these rules cannot be used: running with those that were in force last")
+        _log_plans(plans)
         gateway = Gateway(plans, read_again=lambda: prepare(*read_config(config)))
         signal.signal(signal.SIGHUP, lambda *_: gateway.reload())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: gateway.stop())
         try:
-            gateway.run()
+            with _beside(plans.config, config):
+                gateway.run()
         except StoreError as error:
+            Log("gateway.app").critical(Said.STORE_FAILED, "the store failed", why=error)
             message = f"{error}: stopped, to begin again from what is stored"
             fail(message, Code.OUTSIDE, as_json=json)
+    Log("gateway.app").info(Said.STOPPED, "the gateway has stopped")
     answer(gateway.status(), [], as_json=json)
+
+
+@contextmanager
+def _beside(config: "Config", path: Path) -> Iterator[None]:
+    """The pages that are configured, as processes of their own, as long as the gateway runs."""
+    from gateway.children import Child, Children
+
+    wanted = (("console", config.console), ("public", config.public))
+    found = [
+        Child(name, (name, "-c", str(path), "--beside"))
+        for name, section in wanted
+        if section is not None
+    ]
+    children = Children(found)
+    thread = threading.Thread(target=children.run, name="children")
+    thread.start()
+    try:
+        yield
+    finally:
+        children.stop()
+        thread.join()
 
 
 def check(config: ConfigFile, *, json: Json = False) -> None:
@@ -197,7 +219,7 @@ def _status_lines(said: dict[str, Any]) -> Iterator[str]:
             yield f"rules: {value['count']}{shadow}, version {version}, since {value['since']}"
         elif key == "reload":
             yield from reload_lines(value)
-        else:
+        elif key != "figures":
             yield f"{key}: {value}"
 
 
@@ -229,7 +251,17 @@ def _by_user(path: Path, what: str) -> dict[str, Sequence[str]]:
         raise ConfigError([finding]) from None
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+def _log_plans(plans: "Plans") -> None:
+    """What it starts with, and in the form of the configuration from now on."""
+    from gateway.logs import Log, Said, configure
+    from gateway.reload import tell_findings
+
+    log, bundle = Log("gateway.app"), plans.bundle
+    configure(plans.config.logs.format)
+    tell_findings((*plans.broken, *plans.warnings))
+    if plans.broken:
+        log.error(
+            Said.RULES_FROM_BEFORE,
+            "these rules cannot be used: running with those that were in force last",
+        )
+    log.info(Said.STARTED, "the gateway starts", rules=len(bundle.rules), version=bundle.version)

@@ -206,3 +206,18 @@ def test_a_city_has_the_time_zone_of_its_profile(folder):
     path.write_text(changed(END, f'{END}\nprofile = "mine.toml"'))
     city = prepare(*read_config(path)).city
     assert {subject.time_zone for subject in city.subjects()} == {"America/Chicago"}
+
+
+def test_a_secret_that_systemd_hands_out_may_show_a_right_of_the_group(folder, monkeypatch):
+    """Its access list shows as one; in any other folder it is somebody's mistake."""
+    given = folder / "given"
+    given.write_text("secret-canary")
+    given.chmod(0o440)
+    text = changed(URL, URL + '\npassword_file = "given"')
+
+    assert "chmod 600" in findings_of(folder, text)[0].message
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder.absolute()))
+    _, secrets = read_config(folder / "sense311.toml")
+    assert secrets.broker_password.get_secret_value() == "secret-canary"
+    given.chmod(0o444)
+    assert "chmod 600" in findings_of(folder, text)[0].message

@@ -91,6 +91,8 @@ def test_a_window_is_about_what_all_that_it_names_agrees_on(about, is_about):
         ({"repeat": "every tuesday"}, "RFC 5545"),
         ({"repeat": "FREQ=SECONDLY"}, "RFC 5545"),
         ({"repeat": "FREQ=WEEKLY;BYDAY=XX"}, "RFC 5545"),
+        ({"repeat": "FREQ=DAILY;INTERVAL=0"}, "RFC 5545"),
+        ({"repeat": "FREQ=DAILY;INTERVAL=00;COUNT=2"}, "RFC 5545"),
         ({"time_zone": "America/Nowhere"}, "time zone"),
         ({"repeat": "FREQ=WEEKLY;BYDAY=TU"}, "by the clocks of UTC it begins on Friday"),
     ],

@@ -5,11 +5,10 @@ what would change and what that does to running timers and open incidents. Neith
 gateway's database.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from rules.plan import Change
     from rules.rule import Bundle
 
-LOOK_S = 0.05
 _SIGN: Mapping[str, str] = {"added": "+", "removed": "-", "changed": "~"}
 
 
@@ -51,54 +49,21 @@ def reload(
     if only_plan:
         _plan_for(config, as_json=json)
         return
+    from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.status import ask_reload, drop_reload_request
+    from gateway.reload_by_hand import NoAnswerError, reload_by_hand
 
     with told_plainly(as_json=json):
         folder = read_config(config)[0].store.folder
-        before = _running(folder, as_json=json)["reload"]["number"]
-        ticket = ask_reload(folder)
         try:
-            said = _answer_to(ticket, folder, before, timeout, as_json=json)
-        finally:
-            drop_reload_request(folder, ticket)
+            said = reload_by_hand(folder, SystemClock(), timeout)
+        except NoAnswerError as no:
+            fail(str(no), Code.OUTSIDE, as_json=json)
     told, rules = said["reload"], said["rules"]
     good = told["result"] != "refused"
     lines = [*reload_lines(told), f"in force: {rules['count']} rules, {rules['version'][:12]}"]
     answer({"ok": good, "reload": told, "rules": rules}, lines, as_json=json)
     raise typer.Exit(Code.GOOD if good else Code.FINDINGS)
-
-
-def _running(folder: Path, *, as_json: bool) -> dict[str, Any]:
-    """The status of a gateway that runs, or the end of the command."""
-    from gateway.clock import SystemClock
-    from gateway.status import read_status
-
-    idle = "it takes up the rules when it starts"
-    try:
-        said = read_status(folder, SystemClock().now_ms())
-    except FileNotFoundError:
-        fail(f"{folder}: no gateway has run here; {idle}", Code.OUTSIDE, as_json=as_json)
-    if said["problem"] in ("stopped", "the gateway is not running"):
-        fail(f"{folder}: the gateway is not running; {idle}", Code.OUTSIDE, as_json=as_json)
-    return said
-
-
-def _answer_to(
-    ticket: str, folder: Path, before: int, timeout_s: float, *, as_json: bool
-) -> dict[str, Any]:
-    """The status that answers the ticket. One that is two attempts on was read later than it."""
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        said = _running(folder, as_json=as_json)
-        told = said["reload"]
-        if ticket in told["asked"] or told["number"] >= before + 2:
-            return said
-        if time.monotonic() > deadline_s:
-            why = f" ({said['problem']})" if said["problem"] else ""
-            message = f"no answer within {timeout_s:g} s{why}: the rules from before are in force"
-            fail(message, Code.OUTSIDE, as_json=as_json)
-        time.sleep(LOOK_S)
 
 
 # -- what would change ----------------------------------------------------------------------------

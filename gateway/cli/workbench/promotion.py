@@ -51,22 +51,23 @@ def shadow(
 def _set_mode(
     rule: str, mode: str, files: Sequence[Path], config: Path | None, *, as_json: bool
 ) -> None:
-    from rules.promotion import with_mode
+    from gateway.errors import ConfigError
+    from gateway.rule_files import NotOursError, set_mode
 
     if not files and config is None:
         fail("name the rule files, or the configuration with -c", Code.USAGE, as_json=as_json)
     with told_plainly(as_json=as_json):
         texts, record = _texts_and_record(rule, files, config, as_json=as_json)
-        edit, findings = with_mode(rule, mode, texts.sources, texts.params)
-        if edit is None:
-            refuse(findings, as_json=as_json)
-        changed = edit.text != texts.sources[edit.file]
-        if changed:
-            _write(Path(edit.file), texts.sources[edit.file], edit.text, as_json=as_json)
+        try:
+            file, changed = set_mode(texts, rule, mode)
+        except ConfigError as error:
+            refuse(error.findings, as_json=as_json)
+        except NotOursError as no:
+            fail(str(no), Code.FINDINGS, as_json=as_json)
     about = f"{rule}: mode {mode}, {_ABOUT[mode]}"
-    done = f"{edit.file}: {about}" if changed else f"{edit.file}: it says so already; {about}"
+    done = f"{file}: {about}" if changed else f"{file}: it says so already; {about}"
     hint = "in force with: sense311 rules reload -c CONFIG"
-    result = {"ok": True, "rule": rule, "mode": mode, "file": edit.file, "changed": changed}
+    result = {"ok": True, "rule": rule, "mode": mode, "file": file, "changed": changed}
     lines = [done, *_record_lines(record), *([hint] if changed else [])]
     answer(result | {"shadow_filings": record}, lines, as_json=as_json)
 
@@ -91,22 +92,6 @@ def _texts_and_record(
     if files:
         texts = RuleTexts(read_sources(list(files), as_json=as_json), {})
     return texts, record
-
-
-def _write(path: Path, before: str, text: str, *, as_json: bool) -> None:
-    """Whole or not at all, with the rights that it had; only over what was read."""
-    if not path.is_file() or path.read_bytes() != before.encode("utf-8"):
-        message = f"{path.name} comes with sense311, or was changed just now: nothing is written"
-        help_ = "copy a shipped rule into a file of your own and name the shipped one in [rules]"
-        fail(f"{message}; {help_} disable", Code.FINDINGS, as_json=as_json)
-    there = path.resolve()
-    draft = there.with_name(there.name + ".new")
-    try:
-        draft.write_bytes(text.encode("utf-8"))
-        draft.chmod(there.stat().st_mode)
-        draft.replace(there)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _weeks(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,134 @@
+"""The log: what people did or tried through the console, the interface and the commands, and why.
+
+Shows; nothing in it can be changed. For those who act themselves: it names people.
+"""
+
+import asyncio
+from urllib.parse import urlencode
+
+from nicegui import ui
+
+from gateway.console.filters import CHARS_MAX, Filter, filter_form
+from gateway.console.frame import Console, Visit
+from gateway.console.incidents import number_of, with_style
+from gateway.console.live_table import Built, Cell, LiveTable, Row
+from gateway.console.parts import Tone, chip
+from gateway.deeds import Deed
+from gateway.people import Role
+from gateway.phrases import Phrases
+from gateway.views.audit import AuditLine, audit_of
+
+HERE = "/log"
+ROWS = 50
+
+
+def add_to(console: Console) -> None:
+    @console.page(HERE)
+    async def shown(visit: Visit) -> None:
+        with_style()
+        with visit.frame(visit.words.say("Log"), HERE):
+            if not visit.person.role.covers(Role.OPERATOR):
+                text = visit.words.say("It asks for the role {role}.", role=Role.OPERATOR)
+                ui.label(text)
+                return
+            page = _Page(visit)
+            await page.refresh()
+            visit.on_change(page.refresh)
+
+
+class _Page:
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        say = visit.words.say
+        self._asked = {
+            name: visit.query.get(name, "")[:CHARS_MAX].strip()
+            for name in ("who", "deed", "subject")
+        }
+        self._before = number_of(visit.query.get("before", ""))
+        deeds = deed_words(visit.words)
+        fields = [
+            Filter("who", say("Who"), self._asked["who"]),
+            Filter("deed", say("What"), self._asked["deed"], {"": say("All"), **deeds}),
+            Filter("subject", say("Of what, exactly"), self._asked["subject"]),
+        ]
+        filter_form(visit.words, say("Which entries are shown"), HERE, fields, {})
+        columns = [
+            say("When"), say("Who"), say("What"), say("Of what"), say("Why"),
+            say("What came of it"),
+        ]  # fmt: skip
+        self._table = LiveTable(say("Log"), columns, say("There is no entry like that."))
+        with ui.element("nav").classes("s-row") as pages:
+            pages.props["aria-label"] = say("Pages of the log")
+            if self._before is not None:
+                ui.link(say("Newest"), self._address(None))
+            self._older = ui.link(say("Older"), "#")
+
+    async def refresh(self) -> None:
+        found = await asyncio.to_thread(
+            lambda: audit_of(self._visit.books, self._before, ROWS, **self._asked)
+        )
+        self._table.show([self._row(one) for one in found.entries])
+        self._older.visible = found.next is not None
+        if found.next is not None:
+            self._older.props["href"] = self._address(found.next)
+
+    def _address(self, before: int | None) -> str:
+        asked = {name: text for name, text in self._asked.items() if text}
+        asked |= {} if before is None else {"before": str(before)}
+        return f"{HERE}?{urlencode(asked)}".rstrip("?")
+
+    def _row(self, one: AuditLine) -> Row:
+        words = self._visit.words
+        who = words.say("{who} ({role}), {via}", who=one.who, role=one.role, via=one.via)
+        cells: list[Cell] = [
+            self._visit.time(one.at),
+            Built(who, lambda: ui.label(who).classes("s-text")),
+            deed_words(words).get(one.deed, one.deed),
+            Built(one.subject, lambda: ui.label(one.subject).classes("s-text")),
+            Built(one.why, lambda: ui.label(one.why or "-").classes("s-text")),
+            Built((one.code, one.text), lambda: _outcome(words, one)),
+        ]
+        return Row(str(one.id), cells)
+
+
+def _outcome(words: Phrases, one: AuditLine) -> None:
+    with ui.element("div"):
+        chip(*_codes(words).get(one.code, (one.code, "")))
+        ui.label(one.text).classes("s-text")
+
+
+def _codes(words: Phrases) -> dict[str, tuple[str, Tone]]:
+    say = words.say
+    return {
+        "done": (say("done"), "good"),
+        "waiting": (say("given"), "warn"),
+        "refused": (say("refused"), "bad"),
+        "conflict": (say("changed meanwhile"), "bad"),
+        "not_allowed": (say("not allowed"), "bad"),
+        "not_found": (say("not there"), "bad"),
+        "invalid": (say("not valid"), "bad"),
+        "failed": (say("failed"), "bad"),
+    }
+
+
+def deed_words(words: Phrases) -> dict[str, str]:
+    """Each deed as people say it."""
+    say = words.say
+    return {
+        Deed.APPROVE: say("Approve"),
+        Deed.HOLD: say("Hold"),
+        Deed.RETRY: say("Try again"),
+        Deed.LINK: say("Link"),
+        Deed.MERGE: say("Merge"),
+        Deed.SPLIT: say("Split off"),
+        Deed.REOPEN: say("Reopen"),
+        Deed.SILENCE: say("Silence"),
+        Deed.END_SILENCE: say("End a silence"),
+        Deed.STOP_FILING: say("Stop all filing"),
+        Deed.RESUME_FILING: say("Resume filing"),
+        Deed.ADOPT: say("Adopt a device"),
+        Deed.RELOAD: say("Reload rules and assets"),
+        Deed.PROMOTE: say("Promote a rule"),
+        Deed.SHADOW: say("Put a rule in shadow"),
+        Deed.SAVE_RULE: say("Save a rule file"),
+    }

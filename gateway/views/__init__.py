@@ -1,0 +1,1 @@
+"""What is shown of the books: one record for the HTTP interface and for the pages alike."""
