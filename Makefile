@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup parts demo test check bench accuracy fuzz lock clean
+.PHONY: setup parts demo test check bench accuracy pictures fuzz lock clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ bench: setup
 # Every detector on the simulators, and on your own recordings: `make accuracy RECORDINGS=folder`.
 accuracy: setup
 	$(BIN)/python tests/bench/accuracy.py $(if $(RECORDINGS),--recordings "$(RECORDINGS)") $(ARGS)
+
+# The pictures of the README, from a demo of its own.
+pictures: setup parts
+	PYTHONPATH=tests $(BIN)/python tests/pictures.py
 
 # Fuzzing of rule files, for FUZZ_SECONDS; guided where its tool builds, else by chance. The tool is
 # not among the project's own dependencies, since it does not build everywhere.

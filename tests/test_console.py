@@ -130,6 +130,11 @@ def test_a_fault_is_seen_looked_into_approved_and_filed(staff: Staff, browser: B
     assert browser.trouble() == []
 
 
+ITS_LINE = """() => [...document.querySelector('.s-mark-error').closest('.cm-line').childNodes]
+    .filter((one) => !one.classList?.contains('s-inline')).map((one) => one.textContent).join('')
+    .trim()"""
+
+
 def test_an_error_in_a_rule_is_marked_on_its_line_and_what_is_good_is_run_over_history(
     staff: Staff, browser: Browser
 ) -> None:
@@ -141,7 +146,7 @@ def test_an_error_in_a_rule_is_marked_on_its_line_and_what_is_good_is_run_over_h
     browser.click("bin_full", role="link")
     browser.see("Bin {asset.id} is")
     browser.goto(f"{staff.url}/rules/edit?file={staff.gateway.folder}/ours.yaml")
-    browser.see("Nothing is wrong with it.")
+    browser.ask("see", css="text=/Errors: 0|Nothing is wrong/")
     browser.run(
         """() => { const view = getElement(document.querySelector('.cm-editor').closest('[id^=c]')
              .id.slice(1)).editor; const at = view.state.doc.toString().indexOf('weight >= 300');
@@ -151,6 +156,13 @@ def test_an_error_in_a_rule_is_marked_on_its_line_and_what_is_good_is_run_over_h
     browser.ask("see", css=".s-finding-error")
     assert "no_such_thing" in browser.read(".s-finding-error")
     browser.ask("see", css=".cm-line .s-mark-error")
+    assert browser.run(ITS_LINE) == "when: no_such_thing + weight >= 300 kg"
+
+    browser.goto(f"{staff.url}/rules/bin_full")
+    browser.click("Run the backtest")
+    browser.see("Precision and recall")
+    browser.see("Filings over time")
+    assert "Filings\n1" in browser.read(".s-numbers")
     assert browser.trouble() == []
 
 

@@ -11,12 +11,21 @@ from gateway.console import (
     log_page,
     planning,
     requests,
+    rule_editor,
+    rule_page,
+    rules,
     sign_in,
 )
 from gateway.console.frame import Console, start_with
 
+PAGES = (
+    sign_in, city, incidents, incident, requests, rules, rule_editor, rule_page, devices, planning,
+    log_page,
+)  # fmt: skip
+"""`/rules/edit` comes before `/rules/{rule}`."""
+
 
 def add_to(console: Console) -> None:
-    for page in (sign_in, city, incidents, incident, requests, devices, planning, log_page):
+    for page in PAGES:
         page.add_to(console)
     start_with(console)

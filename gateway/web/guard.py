@@ -134,7 +134,12 @@ class Guard:
         if isinstance(body, Refusal):
             await self._refuse(scope, receive, send, body)
         elif body is not None:
-            await self.app(scope, _again(body, receive), send)
+            again = _Again(body, receive)
+            try:
+                await self.app(scope, again, send)
+            except RuntimeError:  # starlette's, of an answer that nobody waits for any more
+                if not again.is_over:
+                    raise
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
         self.refused[refusal.reason] += 1
@@ -296,11 +301,18 @@ async def _whole(receive: Receive, limits: Limits) -> bytes | Refusal | None:
         return Refusal(408, Reason.BODY_TOO_SLOW, text)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """What was read already, then what comes."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+class _Again:
+    """What was read already, then what comes: that the browser is gone, and nothing else."""
 
-    async def receiving() -> Message:
-        return messages.pop() if messages else await receive()
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+        self.is_over = False
 
-    return receiving
+    async def __call__(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        message = await self._receive()
+        self.is_over = message["type"] == "http.disconnect"
+        return message
