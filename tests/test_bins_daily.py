@@ -156,8 +156,8 @@ def point_at(folder, desk_url):
     """The example names a port; the desk of a test takes a free one."""
     path = folder / "bins_daily.sense311.toml"
     text = path.read_text("utf-8")
-    assert "http://127.0.0.1:8311" in text
-    path.write_text(text.replace("http://127.0.0.1:8311", desk_url), "utf-8")
+    assert "http://127.0.0.1:8315" in text
+    path.write_text(text.replace("http://127.0.0.1:8315", desk_url), "utf-8")
 
 
 def filed(folder, table):

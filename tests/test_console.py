@@ -7,11 +7,13 @@ story the browser has seen no error and asked no other host.
 import ast
 import asyncio
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +24,7 @@ from browser import CHROMIUM, Browser, chromium, needs_browser
 from conftest import a_bin, a_free_port, a_lamp, wait_until
 
 from gateway.accounts import Accounts
+from gateway.clock import SystemClock
 from gateway.people import Role
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -286,3 +289,26 @@ def test_who_is_signed_out_meanwhile_does_nothing_more(staff: Staff, browser: Br
     Accounts(staff.gateway.data).end_user("ana")
     browser.ask("until", script="location.pathname === '/sign-in'")
     assert staff.states() == ["review"]
+
+
+def test_the_calls_that_the_readme_shows_work(staff: Staff) -> None:
+    """As they stand there, with a token, an address and a reference of this place."""
+    staff.fill(1)
+    wait_until(lambda: staff.states() == ["review"], "it waits")
+    ((reference,),) = staff.gateway.query("SELECT reference FROM outbox")
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    calls = re.search(r"```sh\n(curl .*?)```", readme, re.DOTALL)[1]
+    token, _ = Accounts(staff.gateway.data).add_token(
+        "readme", Role.OPERATOR, SystemClock().now_ms()
+    )
+    for shown, here in (
+        ("s311_...", token), ("http://127.0.0.1:8311", staff.url), ("SCG-...", reference),
+        ("curl", "curl -sS --fail --noproxy '*'"),
+    ):  # fmt: skip
+        assert shown in calls
+        calls = calls.replace(shown, here)
+    command = ["bash", "-euc", calls]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"bin_full"' in done.stdout
+    wait_until(lambda: len(staff.desk.filed()) == 1, "it is at the desk")
