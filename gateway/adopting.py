@@ -7,15 +7,11 @@ its lock; nothing else in that file changes.
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway import devices as records
 from gateway.asset_files import alone, enter_devices, read_whole
-from gateway.assets import City
 from gateway.config import Config
-from gateway.device_status import SAYS_NOTHING
-from gateway.fleet import Member, Now, member
-from gateway.ledger import device_of, refusals_of
-
-_LOOKED_AT = 10
+from gateway.fleet import Now
+from gateway.ledger import device_of
+from gateway.survey import member_of
 
 
 class NotAdoptedError(Exception):
@@ -51,22 +47,15 @@ def _listed(config: Config, device: str, name: str, now_ms: int) -> list[str]:
         told = "already" if other is asset else f"already for {other.id}"
         help_ = "" if other is asset else f"; take it from the devices of {other.id} first"
         raise NotAdoptedError(f"{device} speaks {told}{help_}")
-    kind = _heard(database, device, city, now_ms).device.kind
+    heard = member_of(database, device, city, Now(now_ms))
+    if heard is None:
+        help_ = "`sense311 devices ls` names all"
+        text = f"nobody has heard of a device {device!r}; {help_}"
+        raise NotAdoptedError(text, missing=True)
+    kind = heard.device.kind
     if kind not in ("", asset.kind):
         help_ = f"it publishes to .../{kind}/{device}/...: mend that, or the asset"
         what = f"{device} is a {kind}, and {name} a {asset.kind}"
         raise NotAdoptedError(f"{what}; {help_}")
     speaks_itself = not asset.devices and device_of(database, name) is not None
     return [*([name] if speaks_itself else asset.devices), device]
-
-
-def _heard(database: Path, name: str, city: City, now_ms: int) -> Member:
-    blob = device_of(database, name)
-    refused = refusals_of(database, device=name, limit=_LOOKED_AT)
-    refused = [one for one in refused if one.reason not in SAYS_NOTHING]
-    if blob is None and not refused:
-        help_ = "`sense311 devices ls` names all"
-        text = f"nobody has heard of a device {name!r}; {help_}"
-        raise NotAdoptedError(text, missing=True)
-    record = None if blob is None else records.load(blob)
-    return member(name, record, refused[0] if refused else None, city, Now(now_ms))

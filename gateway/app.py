@@ -283,7 +283,9 @@ class Gateway:
         session, outcome = self._session, self._reloader.outcome
         waiting, stopped = self._held_back
         desks = [
-            DeskSeen(desk.name, not desk.health.down, desk.health.told) for desk in self._desks
+            DeskSeen(desk.name, not one.down, one.told, one.paused_until_ms, one.reason)
+            for desk in self._desks
+            for one in [desk.health]
         ]
         link = Link(session.is_ready, session.problem, session.sessions_lost)
         refused = outcome.problem if outcome.refused else ""

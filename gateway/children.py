@@ -91,7 +91,8 @@ def be_a_child() -> None:
     """In a child: it gives way to the gateway where both want the processor, and gets SIGTERM as
     soon as the gateway is gone, however it went.
     """
-    os.nice(NICE)
+    with suppress(PermissionError):  # a service manager may forbid even that
+        os.nice(NICE)
 
     def watch() -> None:
         sys.stdin.buffer.read()

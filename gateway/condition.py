@@ -34,11 +34,15 @@ class Link(NamedTuple):
 
 
 class DeskSeen(NamedTuple):
-    """A desk of the city, as its filer sees it: `told` in words."""
+    """A desk of the city, as its filer sees it: `told` in words; until when it is left alone (0: it
+    is not), and what it failed by last.
+    """
 
     name: str
     up: bool
     told: str
+    paused_until_ms: int = 0
+    reason: str = ""
 
 
 class Parts(NamedTuple):
@@ -92,4 +96,8 @@ def figures(parts: Parts) -> dict[str, Any]:
         "halt": parts.trouble.halt,
         "broker_ready": parts.link.ready,
         "desks": {desk.name: desk.up for desk in parts.desks},
+        "pauses": {
+            desk.name: {"paused_until_ms": desk.paused_until_ms, "reason": desk.reason}
+            for desk in parts.desks
+        },
     }

@@ -130,9 +130,9 @@ class Outcome:
 class NotDoneError(Exception):
     """A deed that ends without having changed anything; the message says why."""
 
-    def __init__(self, code: Code, text: str, findings: Sequence[Finding] = ()) -> None:
+    def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
-        self.outcome = Outcome(code, text, findings=findings)
+        self.outcome = Outcome(code, text)
 
 
 def may(person: Person, deed: Deed) -> bool:

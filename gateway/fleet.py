@@ -4,7 +4,8 @@ Pure. Brings together the devices' records, the last refusal of each, and the as
 no asset has is there too, by what was refused of it. Shows what was counted and judges no asset.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway import devices
@@ -56,14 +57,26 @@ class Member(NamedTuple):
         }
 
 
-def fleet(
-    records: Iterable[bytes], refusals: Iterable[KeptRefusal], city: City, now: Now
-) -> Iterator[Member]:
-    """By name. `refusals`: the last one of each device."""
-    known: dict[str, Device] = {device.name: device for device in map(devices.load, records)}
-    refused: Mapping[str, KeptRefusal] = {one.device: one for one in refusals}
-    for name in sorted(known.keys() | refused.keys()):
-        yield member(name, known.get(name), refused.get(name), city, now)
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All of them. `records`: packed, by name; `refused`: the last refusal of each that tells
+    something of it. A record is opened while it is looked at and no longer: all at once are seconds
+    of work where there are 100,000.
+    """
+
+    records: Mapping[str, bytes]
+    refused: Mapping[str, KeptRefusal]
+    city: City
+    now: Now
+
+    def names(self) -> list[str]:
+        # Nearly in order as it is: a set would have to be sorted from scratch.
+        return sorted([*self.records, *(x for x in self.refused if x not in self.records)])
+
+    def member(self, name: str) -> Member:
+        blob = self.records.get(name)
+        record = None if blob is None else devices.load(blob)
+        return member(name, record, self.refused.get(name), self.city, self.now)
 
 
 def member(

@@ -242,14 +242,6 @@ def fired_between(database: Path, since_ms: int, until_ms: int) -> list[tuple[st
 # -- devices, and what was refused ----------------------------------------------------------------
 
 
-def devices_of(database: Path) -> tuple[list[bytes], int]:
-    """The records of all devices, packed; and how late it is by the data (0: nobody said)."""
-    with _reading(database) as db:
-        records = [state for (state,) in db.execute("SELECT state FROM devices")]
-        found = db.execute("SELECT value FROM meta WHERE key = 'follow_ms'").fetchone()
-    return records, int(found[0]) if found else 0
-
-
 def device_of(database: Path, name: str) -> bytes | None:
     with _reading(database) as db:
         found = db.execute("SELECT state FROM devices WHERE device = ?", (name,)).fetchone()

@@ -87,7 +87,7 @@ class _Told(Collector):
             yield _gauge("status_age_seconds", "Since the gateway last told how it is.", age / 1000)
         if up:
             yield from _of_process(self._status)
-            yield from _of_parts(self._status)
+            yield from _of_parts(self._status, self._now_ms)
             yield from _of_rules(self._status)
         readable = self._counted is not None
         yield _gauge("store_readable", "Whether the store's file can be read.", readable)
@@ -123,13 +123,19 @@ def _of_process(status: Mapping[str, Any]) -> Iterator[Metric]:
     )
 
 
-def _of_parts(status: Mapping[str, Any]) -> Iterator[Metric]:
+def _of_parts(status: Mapping[str, Any], now_ms: int) -> Iterator[Metric]:
     """How the gateway's surroundings stand."""
     figures = status["figures"]
     yield _gauge("broker_connected", "Whether the broker delivers.", figures["broker_ready"])
     lost = "How often the broker had forgotten the gateway's session."
     yield _counter("broker_sessions_lost", lost, status["sessions_lost"])
     yield _gauges("desk_up", "Whether the 311 desk answers.", "desk", figures["desks"])
+    left = {
+        desk: max(0, pause["paused_until_ms"] - now_ms) / 1000
+        for desk, pause in figures["pauses"].items()
+    }
+    what = "For how long the 311 desk is left alone from now on; 0: it is asked."
+    yield _gauges("desk_paused_seconds", what, "desk", left)
     full = figures["halt"] == Halt.DISK_FULL
     yield _gauge("disk_full", "Whether nothing is taken for lack of room on the disk.", full)
     if (history := figures["history"]) is not None:

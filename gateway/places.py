@@ -9,6 +9,7 @@ where vehicles say which way they go.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -19,6 +20,9 @@ EARTH_M_PER_DEG = 111_195.0  # mean sphere, IUGG radius 6371.0088 km
 PASSES_MAX = 64  # passes remembered per place: more than any quorum
 REACH = 2.0  # radii within which a hit belongs to a place: eight sigma of GPS between two passes
 CELL = 1.01 * REACH  # radii: a little more, since a degree of longitude varies within a cell
+
+
+_SPOT = re.compile(r"\Aplace:[^:]*:([^,:]+),([^,:]+):.*")
 
 
 class Pass(msgspec.Struct, array_like=True):
@@ -281,3 +285,8 @@ def _neighbours(shape: PlaceShape, lat: float, lon: float) -> set[tuple[int, int
         column = _column(lon, columns)
         found |= {(near, (column + step) % columns) for step in (-1, 0, 1)}
     return found
+
+
+def subject_name(subject: str) -> str:
+    """What an incident is about as people read it: a place by where it was found first."""
+    return _SPOT.sub(r"\1, \2", subject)

@@ -18,6 +18,7 @@ from gateway.broker import BrokerSettings, tls_context
 from gateway.codecs import codecs
 from gateway.config import CitySection, Config
 from gateway.delivery import CITY, EMERGENCY
+from gateway.effects import Settings
 from gateway.envelopes import envelopes
 from gateway.envelopes.mapping import read_mapping
 from gateway.errors import ConfigError
@@ -103,6 +104,15 @@ class Plans:
         """Under which the city finds the evidence; empty where it does not."""
         section = self.config.evidence
         return section.public_url.rstrip("/") if section and section.public_url else ""
+
+    def settings_again(self) -> Settings:
+        """How stored readings are judged again: what was simulated had been let in."""
+        ingest = self.config.ingest
+        return Settings(
+            allow_simulated=True,
+            max_skew_ms=int(ingest.max_skew_s * 1000),
+            max_age_ms=int(ingest.max_age_h * 3_600_000),
+        )
 
     def rules_told(self) -> dict[str, Any]:
         """Which rules these are."""

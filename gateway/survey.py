@@ -11,7 +11,11 @@ from typing import NamedTuple
 
 from msgspec.msgpack import Decoder
 
-from gateway.ledger import opened
+from gateway import devices
+from gateway.assets import City
+from gateway.device_status import SAYS_NOTHING
+from gateway.fleet import Fleet, Member, Now, member
+from gateway.ledger import device_of, last_refusals, opened, refusals_of
 from gateway.places import Place
 from gateway.planning import Episode
 
@@ -21,6 +25,8 @@ LOOK_BACK_ROWS = 2_000_000
 """Of all readings, the newest: half a second where few of them are of bins."""
 FILLS_MAX = 200_000
 """Of bins: about as long again to be read."""
+REFUSALS_MAX = 10
+"""Of a device, among which one tells something of it."""
 
 
 _place = Decoder(Place).decode
@@ -87,17 +93,30 @@ def fills_since(database: Path, since_ms: int) -> Fills:
     return Fills(rows, max(since_ms, covered_ms))
 
 
-def follow_ms(database: Path) -> int:
-    """How late it is by the data; 0: nobody said."""
+def fleet_of(database: Path, city: City, now: Now) -> Fleet:
+    """Every device that was ever heard of."""
+    with opened(database, "ro") as db:
+        records = dict(db.execute("SELECT device, state FROM devices"))
+    return Fleet(records, {one.device: one for one in last_refusals(database)}, city, now)
+
+
+def member_of(database: Path, name: str, city: City, now: Now) -> Member | None:
+    """One of them. None: nobody has heard of it, and no asset has it."""
+    blob = device_of(database, name)
+    kept = refusals_of(database, device=name, limit=REFUSALS_MAX)
+    telling = next((one for one in kept if one.reason not in SAYS_NOTHING), None)
+    if blob is None and telling is None and name not in city.by_device:
+        return None
+    return member(name, None if blob is None else devices.load(blob), telling, city, now)
+
+
+def now_of(database: Path, now_ms: int, *, follows: bool) -> Now:
+    """The time by which devices are judged. `follows`: it is that of the data (0: nobody said)."""
+    if not follows:
+        return Now(now_ms)
     with opened(database, "ro") as db:
         found = db.execute("SELECT value FROM meta WHERE key = 'follow_ms'").fetchone()
-    return int(found[0]) if found else 0
-
-
-def records_of(database: Path) -> dict[str, bytes]:
-    """The records of all devices by name, packed."""
-    with opened(database, "ro") as db:
-        return dict(db.execute("SELECT device, state FROM devices"))
+    return Now(int(found[0]) if found else 0, follows=True)
 
 
 def heard_of(database: Path, names: Sequence[str]) -> set[str]:

@@ -6,7 +6,7 @@ For tests of commands that open the books beside the gateway: no process, no bro
 import json
 from pathlib import Path
 
-from conftest import a_bin, write_city
+from conftest import a_bin, write_city, write_config
 from typer.testing import CliRunner
 
 from gateway.asset_files import read_whole
@@ -42,22 +42,15 @@ class Books:
     def __init__(self, folder: Path, assets=BINS, ingest="", sources=()):
         self.folder, self.assets = folder, folder / "assets.geojson"
         write_city(self.assets, assets)
-        (folder / "key").write_text("k")
-        (folder / "key").chmod(0o600)
         blocks = "".join(
             f'[[source]]\ntopic = "{one.topic}"\nformat = "{one.format}"\n' for one in sources
         )
-        self.config = folder / "sense311.toml"
-        self.config.write_text(
-            '[broker]\nurl = "mqtt://127.0.0.1:9"\n[city]\nendpoint = "http://127.0.0.1:9/v2"\n'
-            'api_key_file = "key"\n[assets]\nfiles = ["assets.geojson"]\n'
-            f"[ingest]\n{ingest}\n{blocks}"
-        )
+        self.config = write_config(folder, f"[ingest]\n{ingest}\n{blocks}")
         self._sources = sources
 
     def take(self, *messages, now_ms=T0_MS):
         city = read_whole([self.assets])
-        store = Store(self.folder / "sense311-data")
+        store = Store(self.folder / "data")
         sources = Sources(self._sources, city.by_device)
         core = Core(city, Bundle({}, "none"), Settings(start_ms=now_ms), store.load(), sources)
         store.commit(core.process(messages, now_ms))

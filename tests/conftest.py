@@ -283,6 +283,19 @@ def write_city(path: Path, assets: Sequence[Mapping[str, Any]]) -> None:
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
 
+def write_config(folder: Path, more: str = "") -> Path:
+    """Of a gateway whose broker and city nobody is. `more`: TOML for the other sections."""
+    (folder / "key").write_text(CANARY_KEY)
+    (folder / "key").chmod(0o600)
+    config = folder / "sense311.toml"
+    config.write_text(
+        '[broker]\nurl = "mqtt://127.0.0.1:9"\n[city]\nendpoint = "http://127.0.0.1:9/v2"\n'
+        'api_key_file = "key"\n[assets]\nfiles = ["assets.geojson"]\n[store]\nfolder = "data"\n'
+        f"{more}\n"
+    )
+    return config
+
+
 @pytest.fixture
 def wait_for() -> Callable[..., Any]:
     """Polls a condition; fails with `what` when it never comes true."""

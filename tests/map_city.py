@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import msgspec
+from conftest import write_config
 
 from gateway import delivery
 from gateway.delivery import Row, ServiceRequest
@@ -64,15 +65,7 @@ def make_folder(folder: Path, assets: int, more: str = "") -> Path:
     features = [feature(i, assets) for i in range(assets)]
     collection = {"type": "FeatureCollection", "features": features}
     (folder / "assets.geojson").write_text(json.dumps(collection))
-    (folder / "key").write_text("k")
-    (folder / "key").chmod(0o600)
-    config = folder / "sense311.toml"
-    config.write_text(
-        '[broker]\nurl = "mqtt://127.0.0.1:9"\n[city]\nendpoint = "http://127.0.0.1:9/v2"\n'
-        'api_key_file = "key"\n[assets]\nfiles = ["assets.geojson"]\n[store]\nfolder = "data"\n'
-        f'[ingest]\nclock = "follow"\n{more}\n'
-    )
-    return config
+    return write_config(folder, f'[ingest]\nclock = "follow"\n{more}')
 
 
 def an_incident(number, subject, rule, state=State.HELD, **more):

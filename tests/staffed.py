@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import uvicorn
-from conftest import a_bin, write_city
+from conftest import a_bin, write_city, write_config
 
 from gateway import by_hand
 from gateway.accounts import Accounts
@@ -69,17 +69,10 @@ class Staffed:
         self.database = self.data / "sense311.db"
         self.assets = folder / "assets.geojson"
         write_city(self.assets, _bins(bins))
-        (folder / "key").write_text("canary-city-key")
-        (folder / "key").chmod(0o600)
         self.rule_file = folder / "ours.yaml"
         self.rule_file.write_text(OWN_RULES)
-        self.config = folder / "sense311.toml"
-        self.config.write_text(
-            '[broker]\nurl = "mqtt://127.0.0.1:9"\n[city]\nendpoint = "http://127.0.0.1:9/v2"\n'
-            'api_key_file = "key"\n[assets]\nfiles = ["assets.geojson"]\n'
-            '[store]\nfolder = "data"\n[ingest]\nclock = "follow"\n'
-            f'[rules]\nfiles = ["ours.yaml", {more_files}]\n{rules}\n[console]\n'
-        )
+        more = f'[rules]\nfiles = ["ours.yaml", {more_files}]\n{rules}\n[console]'
+        self.config = write_config(folder, f'[ingest]\nclock = "follow"\n{more}')
         self.clock = ManualClock(T0_MS)
         self.books = Books(self.config, self.clock)
         self._fill(bins, full)
@@ -89,8 +82,7 @@ class Staffed:
         self.data.mkdir()
         self.database.write_bytes(_written(bins, full))
         texts = read_rules(read_config(self.config)[0])[0].to_json()
-        with by_hand.opened(self.database, "rw") as db:
-            db.execute("UPDATE meta SET value = ? WHERE key = 'rules'", (texts,))
+        self.change("UPDATE meta SET value = ? WHERE key = 'rules'", texts)
 
     def deeds(self, via=Via.API, **more):
         return Deeds(self.books, via, **more)
@@ -127,13 +119,22 @@ class Staffed:
 
     def file(self, reference, number="CITY-1"):
         """As the filer does when the city has answered."""
+        self.through(reference, Claimed(), Filed(number))
+
+    def through(self, reference, *events, at_ms=T0_MS):
+        """A request taken through events, as its filer does."""
         store = Store(self.data)
         (row,) = [one for one in store.outbox_rows() if one.reference == reference]
-        for event in (Claimed(), Filed(number)):
-            after = advance(row, event, T0_MS, Policy())
-            store.outbox_save(row, after, type(event).__name__.lower(), T0_MS)
+        for event in events:
+            after = advance(row, event, at_ms, Policy())
+            store.outbox_save(row, after, type(event).__name__.lower(), at_ms)
             row = after
         store.close()
+
+    def change(self, query, *values):
+        """The books, changed behind everybody's back."""
+        with by_hand.opened(self.database, "rw") as db:
+            db.execute(query, values)
 
     def token(self, role=Role.VIEWER, name="", **more):
         accounts = Accounts(self.data)

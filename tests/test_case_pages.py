@@ -10,12 +10,9 @@ from browser import chromium, needs_browser
 from conftest import SENSE311, running, wait_until
 from staffed import OPERATOR, T0_MS, Staffed
 
-from gateway import by_hand
 from gateway.accounts import Accounts
-from gateway.delivery import Cause, Claimed, Filed, NoReadBack, Policy, Refused, Unknown
-from gateway.outbox import advance
+from gateway.delivery import Cause, Claimed, Filed, NoReadBack, Refused, Unknown
 from gateway.people import Role
-from gateway.store import Store
 
 pytestmark = [pytest.mark.slow, needs_browser]
 
@@ -42,19 +39,6 @@ class Hall(Staffed):
         )  # fmt: skip
         for role in Role:
             Accounts(self.data).add_user(role, role, self.clock.now_ms(), PASSWORD)
-
-    def change(self, query, *values):
-        with by_hand.opened(self.database, "rw") as db:
-            db.execute(query, values)
-
-    def through(self, reference, *events):
-        store = Store(self.data)
-        (row,) = [one for one in store.outbox_rows() if one.reference == reference]
-        for event in events:
-            after = advance(row, event, T0_MS, Policy())
-            store.outbox_save(row, after, type(event).__name__.lower(), T0_MS)
-            row = after
-        store.close()
 
     def state_of(self, reference):
         return self.rows("SELECT state FROM outbox WHERE reference = ?", reference)[0]["state"]

@@ -24,7 +24,7 @@ def books(tmp_path):
 
 
 def open_incident(books, asset):
-    with sqlite3.connect(books.folder / "sense311-data" / "sense311.db") as db:
+    with sqlite3.connect(books.folder / "data" / "sense311.db") as db:
         row = (1, "bin_full", asset, 1, "firing", 0, 0, 0, "{}", None, None, "", None, "", "", "[]")
         db.execute(f"INSERT INTO incidents VALUES ({','.join('?' * len(row))})", row)
     db.close()

@@ -20,7 +20,7 @@ class City(Books):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.accounts = Accounts(folder / "sense311-data")
+        self.accounts = Accounts(folder / "data")
 
     def do(self, *words, code=0, stdin=None, json_=True):
         words = [*map(str, words), "-c", str(self.config), *(["--json"] if json_ else [])]
@@ -143,7 +143,7 @@ def test_what_cannot_be_is_wrong_usage(city, words, told):
 def test_a_file_of_accounts_that_others_read_is_refused_with_how_to_mend_it(city):
     """By every command, without a traceback."""
     city.told("users", "add", "ana", "--role", "viewer", "--password-stdin", stdin=CANARY)
-    path = city.folder / "sense311-data" / "accounts.json"
+    path = city.folder / "data" / "accounts.json"
     path.chmod(0o644)
     for words in (("users", "ls"), ("tokens", "ls"), ("users", "end", "ana")):
         done = city.do(*words, code=2)
@@ -163,7 +163,7 @@ def test_no_secret_reaches_a_log_or_an_error(city, caplog):
         city.accounts.sign_in("ana", CANARY, NOW_MS)
         city.accounts.sign_in(CANARY, CANARY, NOW_MS)
         city.accounts.by_token(token, NOW_MS)
-        (city.folder / "sense311-data" / "accounts.json").write_text(f'{{"users": "{token}"}}')
+        (city.folder / "data" / "accounts.json").write_text(f'{{"users": "{token}"}}')
         city.accounts.sign_in("ana", CANARY, NOW_MS)
         outputs += [city.do("users", "ls", code=2).output, city.accounts.problem()]
     for secret in (CANARY, token):

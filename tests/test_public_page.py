@@ -26,7 +26,7 @@ EVIL = '<img src=x onerror="window.hurt=1"> & Co'
 def books(tmp_path):
     """A gateway's folder in which requests have been filed."""
     books = Books(tmp_path)
-    store = Store(tmp_path / "sense311-data")
+    store = Store(tmp_path / "data")
     write(store, [closed("R-1", 2), Case("R-2", address=EVIL, zone="south", service="POTHOLE")])
     store.close()
     config = books.config

@@ -5,9 +5,8 @@ an asset file, `dlq replay` publishes to the broker, and nothing here writes to 
 """
 
 import base64
-import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +15,9 @@ from gateway.cli.output import Code, Json, answer, fail, table, told_plainly
 from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
-    from gateway.assets import City
     from gateway.config import Config
     from gateway.dead_letters import Letter
-    from gateway.effects import KeptRefusal, StoredReading
-    from gateway.fleet import Member, Now
+    from gateway.fleet import Now
 
 devices = typer.Typer(no_args_is_help=True, help="Field devices: what each said, who may speak.")
 dlq = typer.Typer(no_args_is_help=True, help="Messages that were refused.")
@@ -53,8 +50,7 @@ def list_devices(
     """Every device that was ever heard of, and how it stands."""
     from gateway.asset_files import read_whole
     from gateway.device_status import DeviceState
-    from gateway.fleet import fleet
-    from gateway.ledger import devices_of, last_refusals
+    from gateway.survey import fleet_of
 
     if state and state not in list(DeviceState):
         fail(f"--state {state}: one of {', '.join(DeviceState)}", Code.USAGE, as_json=json)
@@ -62,9 +58,8 @@ def list_devices(
         settings = _settings(config)
         city = read_whole(settings.assets.files)
         database = database_of(config)
-        records, follow_ms = devices_of(database)
-        members = fleet(records, last_refusals(database), city, _now(settings, follow_ms))
-        rows = [member.as_dict() for member in members]
+        fleet = fleet_of(database, city, _now(settings, database))
+        rows = [fleet.member(name).as_dict() for name in fleet.names()]
     rows = [row for row in rows if state in ("", row["state"]) and kind in ("", row["kind"])]
     answer({"devices": rows}, table(rows, _COLUMNS), as_json=json)
 
@@ -72,18 +67,26 @@ def list_devices(
 @devices.command("show")
 def show_device(config: ConfigFile, device: Device, *, json: Json = False) -> None:
     """One device: whose clock is believed, what it said last, what was refused of it and why."""
+    from gateway.asset_files import read_whole
     from gateway.device_status import in_words
     from gateway.ledger import last_readings, refusals_of
+    from gateway.survey import member_of
+    from gateway.views.devices import reading_row, refusal_row
 
-    member = _member(config, device, None, as_json=json)
     with told_plainly(as_json=json):
-        database = database_of(config)
+        settings = _settings(config)
+        city, database = read_whole(settings.assets.files), database_of(config)
+        member = member_of(database, device, city, _now(settings, database))
+        if member is None:
+            help_ = "`sense311 devices ls` names all"
+            text = f"nobody has heard of a device {device!r}; {help_}"
+            fail(text, Code.FINDINGS, as_json=json)
         readings = last_readings(database, device, SHOWN_MAX)
         refused = refusals_of(database, device=device, limit=SHOWN_MAX)
     told = member.as_dict() | {
         "clock": in_words(member.device),
-        "readings": [_reading(one) for one in readings],
-        "refusals": [_refusal(one) for one in refused],
+        "readings": [reading_row(one).model_dump() for one in readings],
+        "refusals": [refusal_row(one).model_dump() for one in refused],
     }
     lines = [f"{key}: {value}" for key, value in told.items() if key not in _TABLES]
     lines += ["last readings:", *table(told["readings"], _READING_COLUMNS)]
@@ -124,69 +127,18 @@ def adopt(
     answer(told, [f"{device} speaks for {asset}, in {file}", next_], as_json=json)
 
 
-def _member(config: Path, name: str, city: "City | None", *, as_json: bool) -> "Member":
-    """The device, or the end of the command: nobody has heard of it. `city`: if it is read."""
-    from gateway import devices as records
-    from gateway.asset_files import read_whole
-    from gateway.device_status import SAYS_NOTHING
-    from gateway.fleet import member
-    from gateway.ledger import device_of, devices_of, refusals_of
-
-    with told_plainly(as_json=as_json):
-        settings, database = _settings(config), database_of(config)
-        city = city or read_whole(settings.assets.files)
-        blob = device_of(database, name)
-        _, follow_ms = devices_of(database)
-        refused = refusals_of(database, device=name, limit=SHOWN_MAX)
-    refused = [one for one in refused if one.reason not in SAYS_NOTHING]
-    if blob is None and not refused and name not in city.by_device:
-        help_ = "`sense311 devices ls` names all"
-        fail(f"nobody has heard of a device {name!r}; {help_}", Code.FINDINGS, as_json=as_json)
-    record = None if blob is None else records.load(blob)
-    last = refused[0] if refused else None
-    return member(name, record, last, city, _now(settings, follow_ms))
-
-
 def _settings(config: Path) -> "Config":
     from gateway.config import read_config
 
     return read_config(config)[0]
 
 
-def _now(settings: "Config", follow_ms: int) -> "Now":
+def _now(settings: "Config", database: Path) -> "Now":
     from gateway.clock import SystemClock
-    from gateway.fleet import Now
+    from gateway.survey import now_of
 
     follows = settings.ingest.clock == "follow"
-    return Now(follow_ms if follows else SystemClock().now_ms(), follows)
-
-
-def _reading(one: "StoredReading") -> dict[str, Any]:
-    from gateway.device_status import shown_time
-
-    return {
-        "at": shown_time(one.ts_ms),
-        "received_at": shown_time(one.received_ms),
-        "verdict": one.verdict,
-        "values": json_.loads(one.body)["values"],
-    }
-
-
-def _refusal(one: "KeptRefusal") -> dict[str, Any]:
-    from gateway.device_status import shown_time
-
-    return {
-        "id": one.id,
-        "received_at": shown_time(one.received_ms),
-        "device": one.device,
-        "reason": one.reason,
-        "path": one.path,
-        "message": one.message,
-        "hint": one.hint,
-        "topic": one.topic,
-        "size": one.size,
-        "whole": one.is_whole,
-    }
+    return now_of(database, SystemClock().now_ms(), follows=follows)
 
 
 # -- what was refused ------------------------------------------------------------------------------
@@ -206,10 +158,11 @@ def list_letters(
 ) -> None:
     """What was refused, the latest first."""
     from gateway.ledger import refusals_of
+    from gateway.views.devices import refusal_row
 
     with told_plainly(as_json=json):
         kept = refusals_of(database_of(config), reason=reason, device=device, limit=limit)
-    rows = [_refusal(one) for one in kept]
+    rows = [refusal_row(one).model_dump() for one in kept]
     answer({"letters": rows}, table(rows, _REFUSAL_COLUMNS), as_json=json)
 
 
@@ -218,6 +171,7 @@ def show_letter(config: ConfigFile, number: int, *, json: Json = False) -> None:
     """One refused message, with what was in it and how many there were of the kind."""
     from gateway.device_status import shown_time
     from gateway.ledger import refusals_by_id, refusals_like
+    from gateway.views.devices import refusal_row
 
     with told_plainly(as_json=json):
         database = database_of(config)
@@ -226,7 +180,7 @@ def show_letter(config: ConfigFile, number: int, *, json: Json = False) -> None:
             help_ = "`sense311 dlq ls` names those that are kept"
             fail(f"there is no {number}; {help_}", Code.FINDINGS, as_json=json)
         count, first_ms, last_ms = refusals_like(database, found[0])
-    told = _refusal(found[0]) | {
+    told = refusal_row(found[0]).model_dump() | {
         "count": count,
         "first_seen": shown_time(first_ms),
         "last_seen": shown_time(last_ms),

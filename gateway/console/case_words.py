@@ -1,4 +1,5 @@
-"""How incidents and requests stand, in words: each state with its tone, what it means, what to do.
+"""How incidents, requests and devices stand, in words: each state with its tone, what it means,
+what to do; and the names of what people do.
 
 Texts of the books that people read, whose words are fixed, are said here too; what the city or a
 device said is never translated.
@@ -10,7 +11,9 @@ from typing import NamedTuple
 from nicegui.elements.mixins.text_element import TextElement
 
 from gateway.console.parts import Tone, chip
+from gateway.deed import Deed
 from gateway.delivery import State as Delivery
+from gateway.device_status import DeviceState
 from gateway.incident import State, Why
 from gateway.phrases import Phrases
 from gateway.telling import FIXED, REOPEN
@@ -32,7 +35,9 @@ def incident_states(words: Phrases) -> Mapping[str, Worded]:
             say("held"), "warn",
             say("It waits: late samples or a fault that explains it could still change it."),
         ),
-        State.QUEUED: Worded(say("asked"), "bad", say("The city is asked to repair it.")),
+        State.QUEUED: Worded(
+            say("with a request"), "bad", say("There is a request to the city to repair it.")
+        ),
         State.ABSORBED: Worded(
             say("part of another"), "", say("Another incident explains it, or stands for it.")
         ),
@@ -43,6 +48,26 @@ def incident_states(words: Phrases) -> Mapping[str, Worded]:
         ),
         State.WITHDRAWN: Worded(say("withdrawn"), "", say("It turned out to be none.")),
     }  # fmt: skip
+
+
+def means_of(words: Phrases, state: str, request_state: str = "") -> str:
+    """A sentence on an incident that goes on. `request_state`: of its request, if it has one."""
+    say = words.say
+    asked = {
+        Delivery.REVIEW: say("A person decides whether the city is asked to repair it."),
+        Delivery.READY: say("The city is not asked yet to repair it, but will be soon."),
+        Delivery.REOPENING: say("The city is not asked yet to repair it, but will be soon."),
+        Delivery.SENDING: say("The city is being asked to repair it."),
+        Delivery.UNCERTAIN: say("The city may have been asked to repair it; nobody knows yet."),
+        Delivery.HELD: say("The city may have been asked to repair it; nobody knows yet."),
+        Delivery.REFUSED: say("The city was asked to repair it, and refused."),
+        Delivery.WITHDRAWN: say("The city was not asked to repair it, and will not be."),
+        Delivery.FILED: say("The city is asked to repair it."),
+        Delivery.TOKENED: say("The city is asked to repair it."),
+    }
+    if state == State.QUEUED and request_state in asked:
+        return asked[Delivery(request_state)]
+    return incident_states(words)[state].means
 
 
 def request_states(words: Phrases) -> Mapping[str, Worded]:
@@ -198,4 +223,37 @@ def _events(words: Phrases) -> Mapping[str, str]:
         "approved": say("A person lets it pass."),
         "withdrawn": say("It is not to be sent any more."),
         "notreopened": say("The city did not open the earlier one again: it is filed anew."),
+    }
+
+
+def deed_words(words: Phrases) -> dict[str, str]:
+    """Each deed as people say it."""
+    say = words.say
+    return {
+        Deed.APPROVE: say("Approve"),
+        Deed.HOLD: say("Hold"),
+        Deed.RETRY: say("Try again"),
+        Deed.LINK: say("Link"),
+        Deed.MERGE: say("Merge"),
+        Deed.SPLIT: say("Split off"),
+        Deed.REOPEN: say("Reopen"),
+        Deed.SILENCE: say("Silence"),
+        Deed.END_SILENCE: say("End a silence"),
+        Deed.STOP_FILING: say("Stop all filing"),
+        Deed.RESUME_FILING: say("Resume filing"),
+        Deed.ADOPT: say("Adopt a device"),
+        Deed.RELOAD: say("Reload rules and assets"),
+        Deed.PROMOTE: say("Promote a rule"),
+        Deed.SHADOW: say("Put a rule in shadow"),
+        Deed.SAVE_RULE: say("Save a rule file"),
+    }
+
+
+def device_states(words: Phrases) -> dict[DeviceState, str]:
+    return {
+        DeviceState.ONLINE: words.say("online"),
+        DeviceState.LATE: words.say("late"),
+        DeviceState.SILENT: words.say("silent"),
+        DeviceState.QUARANTINED: words.say("quarantined"),
+        DeviceState.FAULT: words.say("in fault"),
     }

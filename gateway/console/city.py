@@ -4,17 +4,15 @@ The browser fetches positions and states from the HTTP interface by itself, once
 them; this room says only what is written on the page and where tiles come from.
 """
 
-from pathlib import Path
 from typing import Any
 
 import nicegui.elements.leaflet  # noqa: F401 -- makes the map's library known to pages
 from nicegui import ui
 
+from gateway.console.case_words import device_states
 from gateway.console.frame import Console, Visit
 from gateway.phrases import Phrases
 from gateway.views.city import STATES
-
-_HERE = Path(__file__).parent
 
 
 class CityMap(ui.element, component="city_map.js", esm={"sense311-city": "city_map"}):
@@ -70,13 +68,7 @@ def texts(words: Phrases) -> dict[str, Any]:
             "fault": words.say("Fault, not yet at the city"),
             "waiting": words.say("Waits for a person"),
         },
-        "device": {
-            "online": words.say("online"),
-            "late": words.say("late"),
-            "silent": words.say("silent"),
-            "quarantined": words.say("quarantined"),
-            "fault": words.say("in fault"),
-        },
+        "device": {str(state): text for state, text in device_states(words).items()},
     }
 
 

@@ -336,7 +336,7 @@ export default {
     },
 
     whereOf(one) {
-      return [one.subject, one.address].filter(Boolean).join(", ");
+      return [one.name, one.address].filter(Boolean).join(", ");
     },
 
     kindName(kind) {

@@ -10,17 +10,17 @@ from typing import Any
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.console.asking import Field, Question, ask
+from gateway.console.case_words import device_states
 from gateway.console.city import kinds
 from gateway.console.frame import Visit
-from gateway.console.parts import WHY_CHARS_MAX, Cell, Tone, facts, heading, table
-from gateway.deeds import Code, Deed, Outcome, may
+from gateway.console.parts import Cell, Tone, facts, heading, scrolling, table
+from gateway.deeds import Deed, Outcome, may
 from gateway.device_status import SKEW_TOLD_S, DeviceState
-from gateway.people import Person
 from gateway.phrases import Phrases
 from gateway.views.devices import DeviceView, Proposal, ReadingRow
 
 VALUES_CHARS_MAX = 300
-ASSET_CHARS_MAX = 200
 _SIGNS: Mapping[DeviceState, tuple[str, Tone]] = {
     DeviceState.ONLINE: ("check_circle", "good"),
     DeviceState.LATE: ("schedule", "warn"),
@@ -30,22 +30,12 @@ _SIGNS: Mapping[DeviceState, tuple[str, Tone]] = {
 }
 
 
-def state_words(words: Phrases) -> dict[DeviceState, str]:
-    return {
-        DeviceState.ONLINE: words.say("online"),
-        DeviceState.LATE: words.say("late"),
-        DeviceState.SILENT: words.say("silent"),
-        DeviceState.QUARANTINED: words.say("quarantined"),
-        DeviceState.FAULT: words.say("in fault"),
-    }
-
-
 def sign(words: Phrases, state: DeviceState) -> ui.element:
     """A word with its sign and its colour."""
     icon, tone = _SIGNS[state]
     with ui.element("span").classes(f"s-chip s-chip-{tone}") as made:
         ui.icon(icon).props('aria-hidden="true"')
-        TextElement(tag="span", text=f" {state_words(words)[state]}")
+        TextElement(tag="span", text=f" {device_states(words)[state]}")
     return made
 
 
@@ -62,16 +52,19 @@ def show_device(visit: Visit, one: DeviceView) -> None:
         facts(_facts(visit, one))
     if one.asset is None and one.state is DeviceState.QUARANTINED:
         _adoption(visit, one)
-    with ui.element("div").classes("s-card s-scroll"):
-        heading(say("Last readings"))
+    with _listed(say("Last readings")):
         _readings(visit, one.readings)
-    with ui.element("div").classes("s-card s-scroll"):
-        heading(say("Last refusals"))
+    with _listed(say("Last refusals")):
         _refusals(visit, one)
-    with ui.element("div").classes("s-card s-scroll"):
-        heading(say("Numbers that never came"))
+    with _listed(say("Numbers that never came")):
         _gaps(visit.words, one)
     ui.button(say("Look again"), on_click=ui.navigate.reload).props("flat icon=refresh")
+
+
+def _listed(title: str) -> ui.element:
+    with scrolling(title).classes("s-card") as made:
+        heading(title)
+    return made
 
 
 def _facts(visit: Visit, one: DeviceView) -> dict[str, Cell]:
@@ -207,37 +200,16 @@ def _why(words: Phrases, proposal: Proposal) -> str:
 
 def _ask(visit: Visit, device: str, asset: str) -> None:
     """For which asset, and why; then it is done, and the page shown anew."""
-    say = visit.words.say
-    title = say("Adopt {device}", device=device)
-    with ui.dialog().props("persistent") as dialog, ui.card().classes("s-card"):
-        dialog.props["aria-label"] = title
-        heading(title)
-        ui.label(
-            say("It is entered among the devices of the asset, in the asset file, for good.")
-        ).classes("s-text")
-        name = ui.input(say("Asset"), value=asset).classes("full-width")
-        name.props(f"maxlength={ASSET_CHARS_MAX} autofocus")
-        why = ui.input(say("Why (it stands in the log)")).classes("full-width")
-        why.props(f"maxlength={WHY_CHARS_MAX}")
+    say, deeds = visit.words.say, visit.console.deeds
+    question = Question(
+        Deed.ADOPT,
+        say("Adopt {device}", device=device),
+        say("It is entered among the devices of the asset, in the asset file, for good."),
+        (Field("asset", say("Asset"), asset),),
+    )
 
-        async def done() -> None:
-            asset_id, reason = name.value.strip(), why.value.strip()
-            if not asset_id:
-                name.props["error"] = True
-                name.props["error-message"] = say("Name an asset.")
-                return
+    async def after(outcome: Outcome) -> None:
+        if outcome.done:  # what waits is not to be seen yet
+            ui.navigate.reload()
 
-            def deed(person: Person) -> Outcome:
-                return visit.console.deeds.adopt(person, device, asset_id, reason)
-
-            outcome = await visit.carry_out(deed)
-            if outcome is not None and outcome.code in (Code.DONE, Code.WAITING):
-                dialog.close()
-            if outcome is not None and outcome.done:  # what waits is not to be seen yet
-                ui.navigate.reload()
-
-        with ui.element("div").classes("s-row"):
-            ui.button(say("Adopt"), on_click=done)
-            ui.button(say("Cancel"), on_click=dialog.close).props("flat")
-    dialog.on("hide", dialog.delete)
-    dialog.open()
+    ask(visit, question, lambda who, said, why: deeds.adopt(who, device, said["asset"], why), after)

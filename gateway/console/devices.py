@@ -1,7 +1,6 @@
 """The list of the devices, by the page, and which page shows one of them.
 
-What is chosen stands in the address, so that a list can be passed on and gone back to; a plain form
-chooses, which needs no script.
+What is chosen stands in the address, so that a list can be passed on and gone back to.
 """
 
 import asyncio
@@ -9,12 +8,13 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from nicegui import ui
-from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.console.case_words import device_states
 from gateway.console.city import kinds
-from gateway.console.device import show_device, sign, skew_text, state_words
+from gateway.console.device import show_device, sign, skew_text
+from gateway.console.filters import CHARS_MAX, Filter, filter_form
 from gateway.console.frame import Console, Visit
-from gateway.console.parts import Cell, table
+from gateway.console.parts import Cell, scrolling, table
 from gateway.device_status import DeviceState
 from gateway.phrases import Phrases
 from gateway.views.devices import (
@@ -28,12 +28,7 @@ from gateway.views.devices import (
 HERE = "/devices"
 ROWS = 50
 """On a page: more is slow to draw, and nobody reads it."""
-NAME_CHARS_MAX = 200
 _NAME_STYLE = "display: inline-block; min-width: 7em; overflow-wrap: anywhere"
-_FIELD_STYLE = (
-    "min-width: 10em; min-height: 36px; padding: 4px 8px; border: 1px solid var(--s-quiet); "
-    "border-radius: 4px; background: var(--s-paper); color: var(--s-ink)"
-)
 
 
 def add_to(console: Console) -> None:
@@ -51,7 +46,7 @@ def add_to(console: Console) -> None:
     async def one(visit: Visit) -> None:
         name = str(visit.path["name"])
         found = await asyncio.to_thread(device_view, visit.books, name)
-        with visit.frame(visit.words.say("Device {name}", name=name[:NAME_CHARS_MAX]), HERE):
+        with visit.frame(visit.words.say("Device {name}", name=name[:CHARS_MAX]), HERE):
             if found is None:
                 ui.label(visit.words.say("Nobody has heard of this device, and no asset has it."))
             else:
@@ -63,7 +58,7 @@ def add_to(console: Console) -> None:
 
 def _asked(query: Mapping[str, str]) -> tuple[Wanted, int]:
     """What the address asks for; what it cannot ask for is left out."""
-    wanted = Wanted(*(query.get(name, "")[:NAME_CHARS_MAX] for name in Wanted._fields))
+    wanted = Wanted(*(query.get(name, "")[:CHARS_MAX] for name in Wanted._fields))
     if wanted.state not in list(DeviceState):
         wanted = wanted._replace(state="")
     digits = query.get("page", "1")
@@ -81,7 +76,7 @@ def _device_address(name: str) -> str:
 
 def _summary(visit: Visit, found: DeviceList) -> None:
     """How many stand how: each a link to those."""
-    say, names = visit.words.say, state_words(visit.words)
+    say, names = visit.words.say, device_states(visit.words)
     with ui.element("div").classes("s-row"):
         for state, count in found.states.items():
             text = say("{state}: {count}", state=names[state], count=f"{count:,}")
@@ -90,44 +85,18 @@ def _summary(visit: Visit, found: DeviceList) -> None:
 
 
 def _filters(visit: Visit, wanted: Wanted, found: DeviceList) -> None:
-    say = visit.words.say
-    states = {str(state): text for state, text in state_words(visit.words).items()}
-    known = kinds(visit.words)
-    choices = {
-        "state": (say("Status"), states),
-        "kind": (say("Kind"), {kind: known.get(kind, kind) for kind in found.kinds}),
-        "zone": (say("Zone"), {zone: zone for zone in found.zones}),
-    }
-    form = ui.element("form").classes("s-row").style("align-items: flex-end")
-    form.props(f"method=get action={HERE} role=search")
-    form.props["aria-label"] = say("Which devices are shown")
-    with form:
-        with _labelled(say("Device or asset")):
-            search = ui.element("input").style(_FIELD_STYLE)
-            search.props(f"type=search name=search maxlength={NAME_CHARS_MAX}")
-            search.props["value"] = wanted.search
-        for name, (label, options) in choices.items():
-            with _labelled(label):
-                _select(name, {"": say("All"), **options}, getattr(wanted, name))
-        ui.button(say("Show")).props("type=submit")
-        ui.link(say("Show everything"), HERE)
-
-
-def _labelled(text: str) -> ui.element:
-    """Around a field: what it is."""
-    label = ui.element("label").style("display: flex; flex-direction: column")
-    with label:
-        TextElement(tag="span", text=text).classes("s-quiet")
-    return label
-
-
-def _select(name: str, options: Mapping[str, str], chosen: str) -> None:
-    """The browser's own: people know it on a phone, and with the keyboard."""
-    with ui.element("select").props(f"name={name}").style(_FIELD_STYLE):
-        for value, text in options.items():
-            option = TextElement(tag="option", text=text)
-            option.props["value"] = value
-            option.props["selected"] = value == chosen
+    say, known = visit.words.say, kinds(visit.words)
+    every = {"": say("All")}
+    states = {str(state): text for state, text in device_states(visit.words).items()}
+    named = {kind: known.get(kind, kind) for kind in found.kinds}
+    zones = {zone: zone for zone in found.zones}
+    fields = [
+        Filter("search", say("Device or asset"), wanted.search),
+        Filter("state", say("Status"), wanted.state, every | states),
+        Filter("kind", say("Kind"), wanted.kind, every | named),
+        Filter("zone", say("Zone"), wanted.zone, every | zones),
+    ]
+    filter_form(visit.words, say("Which devices are shown"), HERE, fields, {})
 
 
 def _list(visit: Visit, found: DeviceList) -> None:
@@ -140,8 +109,8 @@ def _list(visit: Visit, found: DeviceList) -> None:
         say("Clock ahead"), say("Missing"), say("Refused"), say("Last refusal"),
     ]  # fmt: skip
     rows = [_row(visit, one) for one in found.devices]
-    with ui.element("div").classes("s-card s-scroll"):
-        table(say("Devices"), columns, rows)
+    with scrolling(say("Devices")).classes("s-card"):
+        table(say("Devices"), columns, rows).classes("s-live")
 
 
 def _row(visit: Visit, one: DeviceRow) -> list[Cell]:

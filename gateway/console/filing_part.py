@@ -102,9 +102,11 @@ class FilingPart:
             told = say("Requests are sent again, those that waited first.")
             question, act = Question(deed, title, told), deeds.resume_filing
         ask(
-            self._visit, question, lambda person, _said, why: act(person, why), self._refresh,
-            needs_why=NEEDS[deed].why,
-        )  # fmt: skip
+            self._visit,
+            question,
+            lambda person, _said, why: act(person, why),
+            lambda _: self._refresh(),
+        )
 
     def _desk(self, desk: DeskView) -> None:
         say = self._visit.words.say
@@ -112,12 +114,13 @@ class FilingPart:
         word: tuple[str, Tone] = (say("not known"), "warn")
         if desk.up is not None:
             word = (say("answers"), "good") if desk.up else (say("down"), "bad")
-        limit = desk.per_minute
+        limit, paused = desk.per_minute, self._visit.time(desk.paused_until)
         pairs: dict[str, Fact] = {
             say("State"): lambda: chip(*word),
             say("The gateway says"): desk.told or "-",
             say("City"): desk.title,
             say("Server"): lambda: TextElement(tag="span", text=desk.host).classes("s-code"),
+            say("Left alone until"): ": ".join(filter(None, [paused, desk.pause_reason])),
             say("Calls it allows in a minute"): say("not said") if limit is None else str(limit),
             say("To be sent"): f"{desk.unsent:,}",
             say("Next attempt"): self._visit.time(desk.next_at),

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from nicegui import Client, app, ui
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 
 from gateway.config import ConsoleSection
+from gateway.console.door import to_sign_in
+from gateway.console.lines import Lines
 from gateway.console.parts import heading
 from gateway.deeds import Deeds, Outcome
 from gateway.errors import ConfigError, StoreError
@@ -60,8 +61,8 @@ class Console:
             async def shown(request: Request) -> RedirectResponse | None:
                 person = self.who(request)
                 if person is None:
-                    return RedirectResponse(f"/sign-in?next={quote(_local(request))}", 303)
-                await _built(build, Visit(self, request, person, ui.context.client))
+                    return to_sign_in(request)
+                await _built(build, self, request, person)
                 return None
 
             return build
@@ -76,7 +77,10 @@ class Console:
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
         if chosen in LANGUAGES:
             return chosen
-        return self.section.language or self.books.plans().profile.language
+        try:
+            return self.section.language or self.books.plans().profile.language
+        except (ConfigError, StoreError):
+            return "en"  # what is wrong has to be said in some language
 
     async def watch(self) -> None:
         """Until cancelled: notices that something happened, for all pages at once."""
@@ -141,9 +145,7 @@ class Visit:
         seen = [self.console.mark]
 
         async def look() -> None:
-            if self.console.who(self.request) is None:
-                ui.navigate.to("/sign-in")
-            elif self.console.mark != seen[0]:
+            if self.console.mark != seen[0]:
                 seen[0] = self.console.mark
                 result = refresh()
                 if isawaitable(result):
@@ -230,12 +232,29 @@ def set_up(language: str, request: Request) -> None:
     ui.add_css(_STYLE)
 
 
-def start_with(console: Console) -> None:
+def start_with(console: Console) -> Lines:
     """The watch begins with the server and ends with it."""
+    lines = Lines(console.who)
+    lines.bind()
+    app.on_startup(lines.watch)
+    app.on_startup(console.watch)
+
+    def missing(request: Request, _error: Exception) -> PlainTextResponse:
+        words = read_phrases(console.language_of(request))
+        return PlainTextResponse(words.say("There is no such page"), 404)
+
+    def broken() -> None:
+        request = ui.context.client.request
+        say = read_phrases(console.language_of(request)).say
+        text = say("It has been noted. Come back in a minute.")
+        _instead(console, request, say("Something went wrong here"), text)
+
+    app.add_exception_handler(404, missing)
+    app.on_page_exception(broken)
     ui.button.default_props("no-caps unelevated")
     # Else a bar without a name appears whenever a line of a page is being opened.
     app.config.quasar_config["loadingBar"]["skipHijack"] = True
-    app.on_startup(console.watch)
+    return lines
 
 
 def _choice(text: str, cookie: str, value: str) -> None:
@@ -243,18 +262,44 @@ def _choice(text: str, cookie: str, value: str) -> None:
     ui.menu_item(text, lambda: ui.run_javascript(f"{keep};location.reload()"))
 
 
-async def _built(build: Build, visit: Visit) -> None:
+async def _built(build: Build, console: Console, request: Request, person: Person) -> None:
     """The page, or why there is none."""
+    try:
+        visit = Visit(console, request, person, ui.context.client)
+    except (ConfigError, StoreError) as error:  # there is nothing to make its frame of
+        _unreadable(error)
+        title = read_phrases(console.language_of(request)).say("This page cannot be shown")
+        _instead(console, request, title, str(error))
+        return
     try:
         result = build(visit)
         if isawaitable(result):
             await result
     except (ConfigError, StoreError) as error:
-        log.warning(Said.BOOKS_UNREADABLE, "a page cannot be shown", why=error)
+        _unreadable(error)
+        _clear(visit.client)
         with visit.frame(visit.words.say("This page cannot be shown")):
             ui.label(str(error))
 
 
-def _local(request: Request) -> str:
-    query = f"?{request.url.query}" if request.url.query else ""
-    return request.url.path + query
+def _instead(console: Console, request: Request, title: str, text: str) -> None:
+    """A page that needs no books."""
+    ui.page_title(f"{title} · sense311")
+    set_up(console.language_of(request), request)
+    with ui.element("main").classes("s-page"):
+        heading(title, 1)
+        ui.label(text)
+        ui.link("sense311", "/")
+
+
+def _clear(client: Client) -> None:
+    """What stands of a page already: there shall be one heading."""
+    client.content.clear()
+    for element in list(client.layout.default_slot.children):
+        if element is not client.page_container:
+            element.delete()
+
+
+def _unreadable(error: Exception) -> None:
+    ui.context.client.status_code = 503
+    log.warning(Said.BOOKS_UNREADABLE, "a page cannot be shown", why=error)

@@ -19,6 +19,7 @@ from gateway.console.case_words import (
     event_text,
     incident_chip,
     incident_states,
+    means_of,
     request_chip,
     request_states,
     step_words,
@@ -27,12 +28,11 @@ from gateway.console.city import kinds
 from gateway.console.frame import Console, Visit
 from gateway.console.incident_deeds import buttons
 from gateway.console.incident_evidence import EvidencePart, missing_text
-from gateway.console.incidents import HERE, incident_path, number_of, with_style
-from gateway.console.live_table import scrolling
-from gateway.console.parts import Cell, facts, heading, table
-from gateway.console.rule_parts import with_style as with_rule_style
+from gateway.console.incidents import HERE, incident_path, number_of
+from gateway.console.parts import Cell, facts, heading, scrolling, table
 from gateway.console.rules import rule_path
 from gateway.incident import Why
+from gateway.places import subject_name
 from gateway.views.incident_page import (
     Brief,
     Missing,
@@ -66,8 +66,6 @@ def add_to(console: Console) -> None:
         text = str(visit.path["number"])
         number = number_of(text)
         story = None if number is None else await asyncio.to_thread(_story_of, visit, number)
-        with_style()
-        with_rule_style()
         if story is None:
             with visit.frame(visit.words.say("Incident {number}", number=text[:20]), HERE):
                 ui.label(visit.words.say("There is no incident of this number."))
@@ -157,8 +155,9 @@ class _Page:
     def _facts(self, story: _Story) -> Iterator[tuple[str, Cell]]:
         one, words = story.incident, self._visit.words
         say = words.say
-        means = incident_states(words)
-        told = means[one.state].means if one.open else causes(words).get(one.why, one.why)
+        asked = one.request.state if one.request is not None else ""
+        means = means_of(words, one.state, asked)
+        told = means if one.open else causes(words).get(one.why, one.why)
         yield (
             say("State"),
             lambda: _with_text(lambda: incident_chip(words, one.state, is_open=one.open), told),
@@ -187,7 +186,7 @@ class _Page:
         yield (
             say("Of the same thing"),
             lambda: ui.link(
-                say("All incidents of {subject}", subject=one.subject),
+                say("All incidents of {subject}", subject=subject_name(one.subject)),
                 f"{HERE}?state=all&asset={quote(one.subject, safe='')}",
             ),
         )
@@ -272,7 +271,7 @@ class _Page:
                     if brief is not None:
                         worded = states.get(brief.state)
                         state = worded.text if worded is not None else brief.state
-                        text = f" {brief.rule}, {brief.subject} ({state})"
+                        text = f" {brief.rule}, {subject_name(brief.subject)} ({state})"
                         TextElement(tag="span", text=text)
 
     def _steps(self, one: IncidentView) -> None:
@@ -318,7 +317,7 @@ def description_of(one: IncidentView) -> str:
         return one.whole_request.asked.description
     if one.would_have_filed is not None:
         return one.would_have_filed.asked.description
-    return one.title or f"{one.rule}: {one.subject}"
+    return one.title or f"{one.rule}: {subject_name(one.subject)}"
 
 
 def step_rows(visit: Visit, request: RequestView) -> list[list[Cell]]:

@@ -13,6 +13,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from gateway.console.asking import Field, Question, ask
+from gateway.console.case_words import deed_words
 from gateway.console.frame import Visit
 from gateway.console.incidents import number_of
 from gateway.console.silences import silence_dialog
@@ -44,7 +45,7 @@ def acts_of(words: Phrases, person: Person, incident: IncidentView) -> Iterator[
     request = incident.whole_request
     possible = {*incident.possible, *(request.possible if request is not None else ()),
                 Deed.SILENCE}  # fmt: skip
-    titles, obstacles = _titles(words), _obstacles(words)
+    titles, obstacles = deed_words(words), _obstacles(words)
     for deed in SHOWN:
         if not may(person, deed):
             role = NEEDS[deed].role
@@ -85,9 +86,11 @@ def _begin(visit: Visit, incident: IncidentView, act: Act, refresh: Refresh, cir
     deed, title = act.deed, act.title
     question = Question(deed, title, _explanations(visit.words)[deed], _fields(visit.words, deed))
     ask(
-        visit, question, lambda person, said, why: _done(visit, incident, deed, person, said, why),
-        refresh, needs_why=NEEDS[deed].why,
-    )  # fmt: skip
+        visit,
+        question,
+        lambda person, said, why: _done(visit, incident, deed, person, said, why),
+        lambda _: refresh(),
+    )
 
 
 def _done(
@@ -136,20 +139,6 @@ def _fields(words: Phrases, deed: Deed) -> tuple[Field, ...]:
     if deed is Deed.MERGE:
         return (Field("into", words.say("The number of the incident that it is part of")),)
     return ()
-
-
-def _titles(words: Phrases) -> Mapping[Deed, str]:
-    say = words.say
-    return {
-        Deed.APPROVE: say("Approve"),
-        Deed.HOLD: say("Hold"),
-        Deed.RETRY: say("Try again"),
-        Deed.LINK: say("Link"),
-        Deed.SILENCE: say("Silence"),
-        Deed.REOPEN: say("Reopen"),
-        Deed.MERGE: say("Merge"),
-        Deed.SPLIT: say("Split off"),
-    }
 
 
 def _explanations(words: Phrases) -> Mapping[Deed, str]:

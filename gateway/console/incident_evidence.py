@@ -12,8 +12,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from gateway.console.frame import Visit
-from gateway.console.live_table import scrolling
-from gateway.console.parts import Tone, chip, facts, heading, table
+from gateway.console.parts import Tone, chip, facts, heading, scrolling, table
 from gateway.console.rule_charts import chart_height_px, phase_names, signal_chart, unit_text
 from gateway.console.rule_parts import is_dark, more
 from gateway.errors import ConfigError, StoreError
@@ -187,7 +186,7 @@ def _trial(visit: Visit, trial: Trial) -> None:
     }
     for name, clause in trial.clauses.items():
         heading(titles.get(name, name), 3)
-        with ui.element("ul").classes("s-clauses"):
+        with ui.element("ul").classes("s-trial"):
             _clause(visit.words, clause)
     for title, named in (
         (say("What it read"), trial.sample),
@@ -207,7 +206,7 @@ def _clause(words: Phrases, clause: ClauseView) -> None:
         for text in _said(words, clause):
             ui.label(text).classes("s-quiet s-text")
         if clause.parts:
-            with ui.element("ul").classes("s-clauses"):
+            with ui.element("ul").classes("s-trial"):
                 for part in clause.parts:
                     _clause(words, part)
 

@@ -6,25 +6,25 @@ and the rest stays as it is.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from urllib.parse import urlencode
 
 from nicegui import ui
 
 from gateway.console.case_words import incident_chip, incident_states, request_chip
 from gateway.console.city import kinds
-from gateway.console.filters import CHARS_MAX, Filter, filter_form
+from gateway.console.filters import CHARS_MAX, Filter, Pages, filter_form
 from gateway.console.frame import Console, Visit
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.deed import NUMBER_MAX
 from gateway.incident import State
+from gateway.places import subject_name
 from gateway.views.cityhall import Choices, choices_of, waiting_of
 from gateway.views.incidents import IncidentList, IncidentRow, Wanted, incidents_of
 
 HERE = "/incidents"
 ROWS = 50
 """On a page: more is slow to draw, and nobody reads it."""
-_STYLE = Path(__file__).with_name("cases.css").read_text("utf-8")
 HOURS = (1, 24, 24 * 7, 24 * 30)
 ALL, OVER = "all", "over"
 
@@ -34,18 +34,12 @@ def add_to(console: Console) -> None:
     async def listed(visit: Visit) -> None:
         wanted, after = _asked(visit.query)
         choices = await asyncio.to_thread(choices_of, visit.books)
-        with_style()
         with visit.frame(visit.words.say("Incidents"), HERE):
             page = _Page(visit, wanted, after)
             page.filters(choices)
             page.list()
             await page.refresh()
             visit.on_change(page.refresh)
-
-
-def with_style() -> None:
-    """The style of the pages of incidents and requests, on this one."""
-    ui.add_css(_STYLE)
 
 
 def incident_path(number: int) -> str:
@@ -86,11 +80,8 @@ class _Page:
             say("Incident"), say("What"), say("Where"), say("State"), say("Found"), say("Request"),
         ]  # fmt: skip
         self._table = LiveTable(say("Incidents"), columns, say("No incident is like that."))
-        with ui.element("nav").classes("s-row") as pages:
-            pages.props["aria-label"] = say("Pages of the list")
-            if self._after is not None:
-                ui.link(say("Newest"), _address(self._wanted))
-            self._older = ui.link(say("Older"), "#")
+        address = partial(_address, self._wanted)
+        self._pages = Pages(self._visit.words, say("Pages of the list"), address, self._after)
 
     async def refresh(self) -> None:
         books, say = self._visit.books, self._visit.words.say
@@ -100,9 +91,7 @@ class _Page:
         self._waiting.text = say("Waiting for a person: {count}", count=f"{waiting:,}")
         self._table.show([self._row(one) for one in found.incidents])
         self._told.text = self._count(found)
-        self._older.visible = found.next is not None
-        if found.next is not None:
-            self._older.props["href"] = _address(self._wanted, found.next)
+        self._pages.show(found.next)
 
     def _count(self, found: IncidentList) -> str:
         say, count = self._visit.words.say, f"{len(found.incidents):,}"
@@ -151,11 +140,7 @@ class _Page:
 
 
 def _where(one: IncidentRow) -> str:
-    """A place on the road has no other name than where it is."""
-    name = one.subject
-    if name.startswith("place:") and one.lat is not None and one.long is not None:
-        name = f"{one.lat:.5f}, {one.long:.5f}"
-    return ", ".join(filter(None, [name, one.address, one.zone]))
+    return ", ".join(filter(None, [subject_name(one.subject), one.address, one.zone]))
 
 
 def _all(text: str, names: Sequence[str]) -> Mapping[str, str]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.console.parts import bare_table, scrolling
+
 
 class Built(NamedTuple):
     """A cell that is more than a text. `shows`: built anew only when this is another."""
@@ -42,13 +44,8 @@ class LiveTable:
         self._rows: dict[str, _Shown] = {}
         self._none = ui.label(none).classes("s-quiet")
         with scrolling(caption).classes("s-card") as self._whole:
-            table = ui.element("table").classes("s-table s-live")
-            table.props["aria-label"] = caption
-            with table:
-                with ui.element("thead"), ui.element("tr"):
-                    for column in columns:
-                        TextElement(tag="th", text=column).props('scope="col"')
-                self._body = ui.element("tbody")
+            table, self._body = bare_table(caption, columns)
+            table.classes("s-live")
         self.show([])
 
     def show(self, rows: Sequence[Row]) -> None:
@@ -88,13 +85,6 @@ class LiveTable:
             if shown.contents[at] != content:
                 shown.contents[at] = content
                 _put(shown.cells[at], cell)
-
-
-def scrolling(label: str) -> ui.element:
-    """Around what may be wider than the page; the keyboard reaches it too."""
-    made = ui.element("div").classes("s-scroll").props("tabindex=0 role=group")
-    made.props["aria-label"] = label
-    return made
 
 
 def _put(place: ui.element, cell: Cell) -> None:

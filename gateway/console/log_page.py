@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from gateway.console.filters import CHARS_MAX, Filter, filter_form
+from gateway.console.case_words import deed_words
+from gateway.console.filters import CHARS_MAX, Filter, Pages, filter_form
 from gateway.console.frame import Console, Visit
-from gateway.console.incidents import number_of, with_style
+from gateway.console.incidents import number_of
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.console.parts import Tone, chip
-from gateway.deeds import Deed
 from gateway.people import Role
 from gateway.phrases import Phrases
 from gateway.views.audit import AuditLine, audit_of
@@ -25,7 +25,6 @@ ROWS = 50
 def add_to(console: Console) -> None:
     @console.page(HERE)
     async def shown(visit: Visit) -> None:
-        with_style()
         with visit.frame(visit.words.say("Log"), HERE):
             if not visit.person.role.covers(Role.OPERATOR):
                 text = visit.words.say("It asks for the role {role}.", role=Role.OPERATOR)
@@ -57,20 +56,14 @@ class _Page:
             say("What came of it"),
         ]  # fmt: skip
         self._table = LiveTable(say("Log"), columns, say("There is no entry like that."))
-        with ui.element("nav").classes("s-row") as pages:
-            pages.props["aria-label"] = say("Pages of the log")
-            if self._before is not None:
-                ui.link(say("Newest"), self._address(None))
-            self._older = ui.link(say("Older"), "#")
+        self._pages = Pages(visit.words, say("Pages of the log"), self._address, self._before)
 
     async def refresh(self) -> None:
         found = await asyncio.to_thread(
             lambda: audit_of(self._visit.books, self._before, ROWS, **self._asked)
         )
         self._table.show([self._row(one) for one in found.entries])
-        self._older.visible = found.next is not None
-        if found.next is not None:
-            self._older.props["href"] = self._address(found.next)
+        self._pages.show(found.next)
 
     def _address(self, before: int | None) -> str:
         asked = {name: text for name, text in self._asked.items() if text}
@@ -108,27 +101,4 @@ def _codes(words: Phrases) -> dict[str, tuple[str, Tone]]:
         "not_found": (say("not there"), "bad"),
         "invalid": (say("not valid"), "bad"),
         "failed": (say("failed"), "bad"),
-    }
-
-
-def deed_words(words: Phrases) -> dict[str, str]:
-    """Each deed as people say it."""
-    say = words.say
-    return {
-        Deed.APPROVE: say("Approve"),
-        Deed.HOLD: say("Hold"),
-        Deed.RETRY: say("Try again"),
-        Deed.LINK: say("Link"),
-        Deed.MERGE: say("Merge"),
-        Deed.SPLIT: say("Split off"),
-        Deed.REOPEN: say("Reopen"),
-        Deed.SILENCE: say("Silence"),
-        Deed.END_SILENCE: say("End a silence"),
-        Deed.STOP_FILING: say("Stop all filing"),
-        Deed.RESUME_FILING: say("Resume filing"),
-        Deed.ADOPT: say("Adopt a device"),
-        Deed.RELOAD: say("Reload rules and assets"),
-        Deed.PROMOTE: say("Promote a rule"),
-        Deed.SHADOW: say("Put a rule in shadow"),
-        Deed.SAVE_RULE: say("Save a rule file"),
     }

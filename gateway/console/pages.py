@@ -17,6 +17,7 @@ from gateway.console import (
     sign_in,
 )
 from gateway.console.frame import Console, start_with
+from gateway.console.lines import Lines
 
 PAGES = (
     sign_in, city, incidents, incident, requests, rules, rule_editor, rule_page, devices, planning,
@@ -25,7 +26,8 @@ PAGES = (
 """`/rules/edit` comes before `/rules/{rule}`."""
 
 
-def add_to(console: Console) -> None:
+def add_to(console: Console) -> Lines:
+    """The lines that they are connected by."""
     for page in PAGES:
         page.add_to(console)
-    start_with(console)
+    return start_with(console)

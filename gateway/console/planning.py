@@ -12,8 +12,9 @@ from nicegui import ui
 
 from gateway.console.city import kinds
 from gateway.console.frame import Console, Visit
-from gateway.console.parts import Cell, chip, heading, table
+from gateway.console.parts import Cell, chip, heading, scrolling, table
 from gateway.phrases import Phrases
+from gateway.places import subject_name
 from gateway.views.planning import (
     DAYS,
     EarlyRow,
@@ -95,8 +96,7 @@ def _figure(
     visit: Visit, figure: Figure[Any], columns: Sequence[str], row: Callable[[Any], list[Cell]]
 ) -> None:
     say = visit.words.say
-    with ui.element("section").classes("s-card s-scroll") as part:
-        part.props["aria-label"] = figure.title
+    with scrolling(figure.title).classes("s-card"):
         heading(figure.title)
         ui.label(figure.definition).classes("s-text s-quiet")
         if figure.note:
@@ -126,7 +126,7 @@ def _recurring(visit: Visit, row: RecurringRow) -> list[Cell]:
     words = visit.words
     rules = ", ".join(f"{rule}: {count}" for rule, count in row.rules.items())
     return [
-        row.subject,
+        subject_name(row.subject),
         {**kinds(words), "asset": words.say("Asset")}.get(row.kind, row.kind),
         f"{row.episodes:,}",
         words.say("too few") if row.mean_days is None else f"{row.mean_days:.1f}",

@@ -6,6 +6,7 @@ can be stopped and resumed here. It goes on while it is read.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlencode
 
 from nicegui import ui
@@ -14,16 +15,17 @@ from gateway.clock import ms_of
 from gateway.console.asking import Question, ask
 from gateway.console.case_words import request_chip, request_states
 from gateway.console.filing_part import FilingPart
+from gateway.console.filters import Pages
 from gateway.console.frame import Console, Visit
-from gateway.console.incidents import incident_path, number_of, with_style
+from gateway.console.incidents import incident_path, number_of
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.console.parts import heading
 from gateway.console.silences import SilencesPart
-from gateway.deed import NEEDS
 from gateway.deeds import Code, Deed, Outcome, may
 from gateway.delivery import State
 from gateway.people import Person
 from gateway.phrases import Phrases
+from gateway.places import subject_name
 from gateway.views.cityhall import cityhall_of
 from gateway.views.requests import RequestRow, requests_of
 
@@ -40,7 +42,6 @@ def add_to(console: Console) -> None:
     @console.page(HERE)
     async def shown(visit: Visit) -> None:
         state = visit.query.get("state", "")
-        with_style()
         with visit.frame(visit.words.say("Requests to the city"), HERE):
             page = _Page(visit)
             if state in list(State):
@@ -110,11 +111,8 @@ class _Listed:
             columns = [say("Choose"), *columns]
         title = _titles(words).get(state, request_states(words)[state].text)
         self._table = LiveTable(title, columns, say("There is none."))
-        with ui.element("nav").classes("s-row") as pages:
-            pages.props["aria-label"] = say("Pages of the list: {title}", title=title)
-            if after is not None:
-                ui.link(say("Newest"), _address(state))
-            self._older = ui.link(say("Older"), "#")
+        label = say("Pages of the list: {title}", title=title)
+        self._pages = Pages(words, label, partial(_address, state), after)
 
     async def refresh(self) -> None:
         found = await asyncio.to_thread(
@@ -127,9 +125,7 @@ class _Listed:
         self._draw(now_ms)
         self._means.visible = bool(self._rows)
         self._choosing.visible = self._approves and bool(self._rows)
-        self._older.visible = found.next is not None
-        if found.next is not None:
-            self._older.props["href"] = _address(self._state, found.next)
+        self._pages.show(found.next)
 
     def _draw(self, now_ms: int) -> None:
         self._table.show([self._row(one, now_ms) for one in self._rows])
@@ -138,7 +134,7 @@ class _Listed:
 
     def _row(self, one: RequestRow, now_ms: int) -> Row:
         words = self._visit.words
-        where = ", ".join(filter(None, [one.subject, one.address, one.zone]))
+        where = ", ".join(filter(None, [subject_name(one.subject), one.address, one.zone]))
         told = f"{one.state} {one.request_id or ''}"
         cells: list[Cell] = [
             Built(one.reference, lambda: self._name(one)),
@@ -202,7 +198,7 @@ class _Listed:
                 [(name, deeds.approve(person, name, why)) for name in chosen],
             )
 
-        ask(self._visit, question, each, self._again, needs_why=NEEDS[Deed.APPROVE].why)
+        ask(self._visit, question, each, lambda _: self._again())
 
     def _retry(self, one: RequestRow) -> None:
         say, deeds = self._visit.words.say, self._visit.console.deeds
@@ -215,10 +211,11 @@ class _Listed:
             ),
         )
         ask(
-            self._visit, question,
+            self._visit,
+            question,
             lambda person, _said, why: deeds.retry(person, one.reference, why),
-            self._again, needs_why=NEEDS[Deed.RETRY].why,
-        )  # fmt: skip
+            lambda _: self._again(),
+        )
 
 
 def together(words: Phrases, each: Sequence[tuple[str, Outcome]]) -> Outcome:

@@ -15,14 +15,15 @@ from typing import Any
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.console.asking import Question, ask
 from gateway.console.backtesting import Ask, Panel
 from gateway.console.frame import Console, Visit
-from gateway.console.parts import ask_why, chip, heading
+from gateway.console.parts import chip, heading
 from gateway.console.rule_compare import compare
-from gateway.console.rule_parts import Running, part, with_style
+from gateway.console.rule_parts import Running, part
 from gateway.console.rule_tests import run_tests
 from gateway.console.rules import HERE, reload
-from gateway.deed import Code, Deed, may
+from gateway.deed import Code, Deed, Outcome, may
 from gateway.rule_files import hash_of
 from gateway.views.rule_sheets import Sheet, draft_of, sheet_of
 from gateway.views.workbench import Checked, FoundFault, check_text, edited, shown
@@ -40,7 +41,6 @@ def add_to(console: Console) -> None:
     @console.page("/rules/edit")
     async def edit(visit: Visit) -> None:
         sheet = await asyncio.to_thread(_sheet, visit)
-        with_style()
         if sheet is None:
             with visit.frame(visit.words.say("There is no such rule file"), here=HERE):
                 ui.link(visit.words.say("All rules"), HERE)
@@ -157,7 +157,7 @@ class Editor:
             ui.button(say("Run the tests"), on_click=self._test)
             ui.button(say("Compare with what is in force"), on_click=self._compare).props("outline")
             if self._may_save:
-                self._save_button = ui.button(say("Save and put in force"), on_click=self._save)
+                ui.button(say("Save and put in force"), on_click=self._save)
             if self._may_type:
                 ui.button(say("Undo all changes"), on_click=self._undo).props("flat")
                 ui.button(say("Download"), on_click=self._download).props("flat")
@@ -266,17 +266,17 @@ class Editor:
             "{file} is written and the gateway reads its rules again. With one error in them "
             "nothing changes.", file=self._sheet.file,
         )  # fmt: skip
-        ask_why(self._visit.words, say("Save and put in force"), explanation, self._saved_as)
-
-    async def _saved_as(self, why: str) -> None:
         plain = self.text
         text = plain.replace("\n", "\r\n") if self._crlf else plain
         file, deeds = self._sheet.file, self._visit.console.deeds
-        outcome = await self._visit.carry_out(
-            lambda who: deeds.save_rule(who, file, text, self._sha256, why)
+        ask(
+            self._visit,
+            Question(Deed.SAVE_RULE, say("Save and put in force"), explanation),
+            lambda who, _said, why: deeds.save_rule(who, file, text, self._sha256, why),
+            lambda outcome: self._saved_as(plain, text, outcome),
         )
-        if outcome is None:
-            return
+
+    async def _saved_as(self, plain: str, text: str, outcome: Outcome) -> None:
         if outcome.findings:
             self._list.clear()
             with self._list:

@@ -11,23 +11,22 @@ from urllib.parse import quote
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.console.asking import Question, ask
 from gateway.console.backtesting import Ask, Panel
 from gateway.console.frame import Console, Visit
-from gateway.console.parts import Cell, ask_why, facts, heading, table
+from gateway.console.parts import Cell, facts, heading, table
 from gateway.console.rule_parts import (
     Running,
     code,
-    go_to,
     lines,
     more,
     part,
     state_chip,
     state_text,
-    with_style,
 )
 from gateway.console.rule_tests import run_tests
 from gateway.console.rules import HERE, edit_path, rule_path
-from gateway.deed import Deed, may
+from gateway.deed import Deed, Outcome, may
 from gateway.phrases import Phrases
 from gateway.plans import RuleTexts
 from gateway.views.rule_page import Clause, ConditionView, Filed, RulePage, Timing, rule_page
@@ -39,7 +38,6 @@ def add_to(console: Console) -> None:
     @console.page("/rules/{rule}")
     async def one(visit: Visit) -> None:
         page = await asyncio.to_thread(rule_page, visit.books, str(visit.path["rule"])[:200])
-        with_style()
         if page is None:
             with visit.frame(visit.words.say("There is no such rule"), here=HERE):
                 ui.link(visit.words.say("All rules"), HERE)
@@ -138,12 +136,7 @@ def _promote(visit: Visit, page: RulePage) -> None:
         "these still stand and are filed at once.", count=str(would), open=str(still),
     )  # fmt: skip
 
-    async def done(why: str) -> None:
-        outcome = await visit.carry_out(lambda who: visit.console.deeds.promote(who, rule, why))
-        if outcome is not None and outcome.done:
-            go_to(visit, rule_path(rule))
-
-    ask_why(visit.words, say("Promote"), explanation, done)
+    _ask_for(visit, Question(Deed.PROMOTE, say("Promote"), explanation), rule)
 
 
 def _into_shadow(visit: Visit, page: RulePage) -> None:
@@ -152,12 +145,18 @@ def _into_shadow(visit: Visit, page: RulePage) -> None:
         "It is judged as before, and what it would file is only recorded. What is filed stays."
     )
 
-    async def done(why: str) -> None:
-        outcome = await visit.carry_out(lambda who: visit.console.deeds.shadow(who, rule, why))
-        if outcome is not None and outcome.done:
-            go_to(visit, rule_path(rule))
+    _ask_for(visit, Question(Deed.SHADOW, say("Into the shadow"), explanation), rule)
 
-    ask_why(visit.words, say("Into the shadow"), explanation, done)
+
+def _ask_for(visit: Visit, question: Question, rule: str) -> None:
+    deeds = visit.console.deeds
+    act = deeds.promote if question.deed is Deed.PROMOTE else deeds.shadow
+
+    async def after(outcome: Outcome) -> None:
+        if outcome.done and visit.client.has_socket_connection:
+            ui.navigate.to(rule_path(rule))
+
+    ask(visit, question, lambda who, _said, why: act(who, rule, why), after)
 
 
 # -- what it says ---------------------------------------------------------------------------------

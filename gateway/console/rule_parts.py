@@ -6,7 +6,6 @@ A run ends when its page goes away: nobody is there to read what it finds.
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 from nicegui import ui
@@ -18,13 +17,7 @@ from gateway.phrases import Phrases
 from gateway.views.rule_results import Trouble
 from gateway.views.workbench import FoundFault, State
 
-_STYLE = Path(__file__).with_name("rules.css").read_text("utf-8")
 _Found = TypeVar("_Found")
-
-
-def with_style() -> None:
-    """The style of these pages, on this one."""
-    ui.add_css(_STYLE)
 
 
 def state_chip(state: State, words: Phrases) -> TextElement:
@@ -71,13 +64,6 @@ async def is_dark(visit: Visit) -> bool:
         asked = "document.body.classList.contains('body--dark')"
         return bool(await ui.run_javascript(asked, timeout=3.0))
     return False
-
-
-def go_to(visit: Visit, path: str) -> None:
-    """To another page, also from a dialog that is gone by now."""
-    if visit.client.has_socket_connection:
-        with visit.client.content:
-            ui.navigate.to(path)
 
 
 class Running:

@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from gateway.console.asking import Question, ask
 from gateway.console.frame import Console, Visit
-from gateway.console.parts import Cell, ask_why, chip, heading, table
-from gateway.console.rule_parts import finding_text, state_chip, with_style
+from gateway.console.parts import Cell, chip, heading, table
+from gateway.console.rule_parts import finding_text, state_chip
 from gateway.deed import Deed, may
 from gateway.phrases import Phrases
 from gateway.views.workbench import RECENT_DAYS, FileLine, FoundFault, RuleLine, RulesView, rules_of
@@ -27,7 +28,6 @@ def add_to(console: Console) -> None:
     @console.page("/rules")
     async def listed(visit: Visit) -> None:
         view = await shared.view()
-        with_style()
         with visit.frame(visit.words.say("Rules"), here=HERE):
             _List(visit, view, shared)
 
@@ -154,10 +154,8 @@ def reload(visit: Visit) -> None:
         "The gateway reads its rules and assets again. With one error in them nothing changes."
     )
 
-    async def done(why: str) -> None:
-        await visit.carry_out(lambda person: visit.console.deeds.reload(person, why))
-
-    ask_why(visit.words, say("Put the files in force"), explanation, done, needed=False)
+    question = Question(Deed.RELOAD, say("Put the files in force"), explanation)
+    ask(visit, question, lambda person, _said, why: visit.console.deeds.reload(person, why))
 
 
 def _shape(view: RulesView) -> object:

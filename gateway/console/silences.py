@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from nicegui import ui
 
-from gateway.console.asking import Question, ask
+from gateway.console.asking import Dialog, Question, ask, text_field
 from gateway.console.frame import Visit
-from gateway.console.live_table import Built, Cell, LiveTable, Row, scrolling
-from gateway.console.parts import WHY_CHARS_MAX, chip, heading, table
-from gateway.deed import NEEDS, REPEAT_CHARS_MAX, Code, faults_of_window
-from gateway.deeds import Deed, Outcome, may
-from gateway.people import Person
+from gateway.console.live_table import Built, Cell, LiveTable, Row
+from gateway.console.parts import chip, heading, scrolling, table
+from gateway.deed import NEEDS, REPEAT_CHARS_MAX, faults_of_window
+from gateway.deeds import Deed, may
+from gateway.places import subject_name
 from gateway.silences import Silence
 from gateway.views.cityhall import Choices, WindowPreview, choices_of, window_preview
 from gateway.views.silences import SilenceView, silences_of
@@ -85,10 +85,11 @@ class SilencesPart:
 
         def asked() -> None:
             ask(
-                self._visit, question,
+                self._visit,
+                question,
                 lambda person, _said, why: deeds.end_silence(person, one.id, why),
-                self.refresh, needs_why=NEEDS[Deed.END_SILENCE].why,
-            )  # fmt: skip
+                lambda _: self.refresh(),
+            )
 
         ui.button(say("End"), on_click=asked).props("flat").props["aria-label"] = title
 
@@ -107,29 +108,19 @@ class _Dialog:
     ) -> None:
         self._visit, self._after, self._zone = visit, after, ZoneInfo(choices.time_zone)
         say = visit.words.say
+
+        def build() -> None:
+            self._about(start, choices, circuit)
+            self._when(choices)
+
+        told = say(
+            "Nothing of what it is about is filed while it lasts. What burns is filed all the same."
+        )
         title = say("Add a maintenance window")
-        with (
-            ui.dialog().props("persistent") as self._dialog,
-            ui.card().classes("s-card s-ask-wide"),
-        ):
-            self._dialog.props["aria-label"] = title
-            heading(title)
-            ui.label(say("Nothing of what it is about is filed while it lasts. What burns is filed "
-                         "all the same.")).classes("s-text")  # fmt: skip
-            with ui.element("div").classes("s-asked full-width"):
-                self._about(start, choices, circuit)
-                self._when(choices)
-            self._why = ui.input(say("Why (it stands in the log)")).classes("full-width")
-            self._why.props["maxlength"] = WHY_CHARS_MAX
-            self._trouble = ui.label().classes("s-state s-state-red").props("role=alert")
-            self._trouble.visible = False
+        self._dialog = Dialog(visit, title, told, self._done, build, "s-ask-wide")
+        with self._dialog.below:
+            ui.button(say("What would it do?"), on_click=self._preview).props("outline")
             self._shown = ui.element("div").props("role=status")
-            with ui.element("div").classes("s-row"):
-                ui.button(say("What would it do?"), on_click=self._preview).props("outline")
-                self._act = ui.button(title, on_click=self._done)
-                ui.button(say("Cancel"), on_click=self._dialog.close).props("flat")
-        self._dialog.on("hide", self._dialog.delete)
-        self._dialog.open()
 
     def _about(self, start: Silence, choices: Choices, circuit: str) -> None:
         say = self._visit.words.say
@@ -158,8 +149,8 @@ class _Dialog:
             "FREQ=MONTHLY": say("Every month"),
         }
         self._repeat = ui.select(repeats, value="", label=say("How often")).classes("full-width")
-        self._rrule = ui.input(say("Or by a rule of RFC 5545"), placeholder="FREQ=WEEKLY;BYDAY=TU")
-        self._rrule.classes("full-width").props["maxlength"] = REPEAT_CHARS_MAX
+        self._rrule = text_field(say("Or by a rule of RFC 5545"), REPEAT_CHARS_MAX)
+        self._rrule.props["placeholder"] = "FREQ=WEEKLY;BYDAY=TU"
 
     def _silence(self, why: str) -> Silence | str:
         """The window that is written there, or what is wrong with it."""
@@ -178,41 +169,29 @@ class _Dialog:
         )  # fmt: skip
         return "; ".join(faults_of_window(made)) or made
 
-    def _tell(self, trouble: str) -> None:
-        self._trouble.text, self._trouble.visible = trouble, bool(trouble)
-
     async def _preview(self) -> None:
         made = self._silence("-")
         if isinstance(made, str):
-            self._tell(made)
+            self._dialog.tell(made)
             return
-        self._tell("")
+        self._dialog.tell("")
         found = await asyncio.to_thread(window_preview, self._visit.books, made)
         self._shown.clear()
         with self._shown:
             _previewed(self._visit, found)
 
     async def _done(self) -> None:
-        why = self._why.value.strip()
+        why = self._dialog.why.value.strip()
         made = self._silence(why)
-        if not why:
-            made = self._visit.words.say("Say why: whoever asks later will read it.")
+        if self._dialog.lacks([self._dialog.why]):
+            return
         if isinstance(made, str):
-            self._tell(made)
+            self._dialog.tell(made)
             return
-        self._act.disable()
-        window = made
-
-        def deed(person: Person) -> Outcome:
-            return self._visit.console.deeds.silence(person, window, why)
-
-        outcome = await self._visit.carry_out(deed)
-        self._act.enable()
-        if outcome is not None and outcome.code not in (Code.DONE, Code.WAITING):
-            self._tell(outcome.text)
-            return
-        self._dialog.close()
-        await self._after()
+        deeds, window = self._visit.console.deeds, made
+        await self._dialog.carry_out(
+            lambda person: deeds.silence(person, window, why), lambda _: self._after()
+        )
 
 
 def _previewed(visit: Visit, found: WindowPreview) -> None:
@@ -233,7 +212,7 @@ def _previewed(visit: Visit, found: WindowPreview) -> None:
         rows = [
             [
                 one.rule,
-                one.subject,
+                subject_name(one.subject),
                 visit.time(one.fired_at),
                 yes if one.within else no,
             ]
@@ -244,9 +223,7 @@ def _previewed(visit: Visit, found: WindowPreview) -> None:
 
 
 def _text(label: str, names: Sequence[str]) -> ui.input:
-    made = ui.input(label, value=", ".join(names)).classes("full-width")
-    made.props["maxlength"] = TEXT_CHARS_MAX
-    return made
+    return text_field(label, TEXT_CHARS_MAX, ", ".join(names))
 
 
 def _some(label: str, options: Sequence[str], chosen: Sequence[str]) -> ui.select:

@@ -6,15 +6,11 @@ about the asset stands on the map beside it.
 
 from pydantic import BaseModel
 
-from gateway import devices
-from gateway.device_status import SAYS_NOTHING, DeviceState, shown_time
-from gateway.fleet import Now, member
-from gateway.ledger import device_of, refusals_of
+from gateway.device_status import DeviceState, shown_time
+from gateway.fleet import Member
+from gateway.survey import member_of
 from gateway.views.books import Books
 from gateway.views.devices import now_of
-
-LOOK_BACK = 10
-"""Refusals of a device among which one tells something of it."""
 
 
 class Speaker(BaseModel):
@@ -38,14 +34,16 @@ class AssetCard(BaseModel):
 
 def asset_card(books: Books, asset_id: str) -> AssetCard | None:
     """None: nothing of this name stands in the city. ConfigError, StoreError."""
-    asset = books.plans().city.assets.get(asset_id)
+    city = books.plans().city
+    asset = city.assets.get(asset_id)
     if asset is None:
         return None
     names = asset.devices or (() if asset.kind == "road" else (asset.id,))
     speakers: list[Speaker] = []
     if books.database.exists():
         now = now_of(books)
-        speakers = [_speaker(books, name, now) for name in names]
+        heard = (member_of(books.database, name, city, now) for name in names)
+        speakers = [_speaker(one) for one in heard if one is not None]
     return AssetCard(
         id=asset.id,
         kind=asset.kind,
@@ -58,10 +56,5 @@ def asset_card(books: Books, asset_id: str) -> AssetCard | None:
     )
 
 
-def _speaker(books: Books, name: str, now: Now) -> Speaker:
-    blob = device_of(books.database, name)
-    kept = refusals_of(books.database, device=name, limit=LOOK_BACK)
-    told = next((one for one in kept if one.reason not in SAYS_NOTHING), None)
-    record = None if blob is None else devices.load(blob)
-    one = member(name, record, told, books.plans().city, now)
-    return Speaker(device=name, state=one.state, last_seen=shown_time(one.seen_ms))
+def _speaker(one: Member) -> Speaker:
+    return Speaker(device=one.device.name, state=one.state, last_seen=shown_time(one.seen_ms))

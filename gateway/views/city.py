@@ -15,15 +15,13 @@ from typing import NamedTuple
 import msgspec
 from pydantic import BaseModel
 
-from gateway import delivery, devices, incident
+from gateway import delivery, incident
 from gateway.device_status import DeviceState
-from gateway.fleet import member
-from gateway.ledger import last_refusals
 from gateway.open_cases import OpenCase, open_cases
-from gateway.places import Place
+from gateway.places import Place, subject_name
 from gateway.plans import Plans
 from gateway.requests import rfc3339
-from gateway.survey import records_of
+from gateway.survey import fleet_of
 from gateway.views.books import Books
 from gateway.views.devices import now_of
 from rules.rule import Bundle
@@ -105,15 +103,16 @@ class AssetsView(BaseModel):
 
 
 class OpenIncident(BaseModel):
-    """One that no other explains, where it can be drawn. `asset`: its place in the columns; null
-    for what is none (a pothole, a circuit). `title`: what its rule found. `request`: its
-    reference, "" where there is none.
+    """One that no other explains, where it can be drawn. `name`: its subject as people read it;
+    `asset`: its place in the columns; null for what is none (a pothole, a circuit). `title`: what
+    its rule found. `request`: its reference, "" where there is none.
     """
 
     id: int
     rule: str
     title: str
     subject: str
+    name: str
     kind: str
     zone: str
     asset: int | None
@@ -284,7 +283,7 @@ def _titles(bundle: Bundle, cases: Iterable[OpenCase]) -> dict[str, str]:
 
 def titled(title: str, subject: str = GAP) -> str:
     """A rule's title about one thing, or about any; what else it has holes for is left out."""
-    name = subject.removeprefix("circuit:").removeprefix(ZONE)
+    name = subject_name(subject).removeprefix("circuit:").removeprefix(ZONE)
     return _HOLE.sub(GAP, _NAME.sub(lambda _: name, title))
 
 
@@ -296,6 +295,7 @@ def _shown(case: OpenCase, ground: Ground, state: AssetState, explains: int) -> 
         rule=case.rule,
         title=titled(rule.title, case.subject) if rule is not None else case.rule,
         subject=case.subject,
+        name=subject_name(case.subject),
         kind=spot.kind,
         zone=spot.zone,
         asset=spot.asset,
@@ -330,16 +330,13 @@ def silent_assets(ground: Ground, books: Books) -> frozenset[str]:
     """Those of which no device is heard, or ever was. None where the gateway has never run."""
     if not books.database.exists():
         return frozenset()
-    records = records_of(books.database)
-    refused = {one.device: one for one in last_refusals(books.database)}
-    city, now = ground.plans.city, now_of(books)
+    fleet = fleet_of(books.database, ground.plans.city, now_of(books))
     heard = set()
-    for name, asset in city.by_device.items():
-        if asset.id in heard or not (name in records or name in refused):
+    for name, asset in ground.plans.city.by_device.items():
+        known = name in fleet.records or name in fleet.refused
+        if not known or asset.id in heard:
             continue
-        # A record is opened while it is looked at: all of them at once are a second's work.
-        record = devices.load(records[name]) if name in records else None
-        if member(name, record, refused.get(name), city, now).state is not DeviceState.SILENT:
+        if fleet.member(name).state is not DeviceState.SILENT:
             heard.add(asset.id)
     return ground.speaking - heard
 

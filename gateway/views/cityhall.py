@@ -38,8 +38,9 @@ class StateCount(Record):
 
 class DeskView(Record):
     """A desk of the city. `up` None: not known, since the gateway does not run; `host`: where it
-    is; `per_minute`: the calls it allows; `next_at`: when the next request to it is tried;
-    `trouble`: what went wrong last with one that is still on its way.
+    is; `paused_until`: it is left alone until then, for `pause_reason`; `per_minute`: the calls it
+    allows; `next_at`: when the next request to it is tried; `trouble`: what went wrong last with
+    one that is still on its way.
     """
 
     name: str
@@ -47,6 +48,8 @@ class DeskView(Record):
     host: str
     up: bool | None
     told: str
+    paused_until: str | None
+    pause_reason: str
     per_minute: int | None
     unsent: int
     next_at: str | None
@@ -200,16 +203,21 @@ def _states(heaps: list[Heap]) -> Iterator[StateCount]:
 def _desks(books: Books, heaps: list[Heap], now_ms: int) -> Iterator[DeskView]:
     status, running = books.status(), is_running(books.folder, now_ms)
     told = {CITY: status.get("desk", ""), EMERGENCY: status.get("emergency_desk", "")}
-    up = status.get("figures", {}).get("desks", {})
+    figures = status.get("figures", {})
+    up, pauses = figures.get("desks", {}), figures.get("pauses", {}) if running else {}
     for name, section, _, profile in books.plans().desks():
         unsent = [one for one in heaps if one.desk == name and one.state == State.READY]
         next_ms = min((one.next_ms for one in unsent), default=0)
+        pause = pauses.get(name, {})
+        until_ms = int(pause.get("paused_until_ms", 0))
         yield DeskView(
             name=name,
             title=profile.title,
             host=urlsplit(section.endpoint).netloc,
             up=bool(up.get(name)) if running and name in up else None,
             told=str(told.get(name, "")),
+            paused_until=shown_time(until_ms) if until_ms > now_ms else None,
+            pause_reason=str(pause.get("reason", "")) if until_ms > now_ms else "",
             per_minute=profile.per_minute,
             unsent=sum(one.rows for one in unsent),
             next_at=shown_time(next_ms) if next_ms > now_ms else None,

@@ -1,7 +1,7 @@
 """Devices as they are shown: a page of the fleet, and one of them with all that is known of it.
 
-Says of each what `devices ls` and `devices show` say, from the same rooms. A record is opened while
-it is looked at and no longer, so that a fleet of 100,000 is listed within a second.
+Says of each what `devices ls` and `devices show` say, from the same rooms; a fleet of 100,000 is
+listed within a second.
 """
 
 import json
@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway import devices
 from gateway.adoptable import Hearsay, Likely, likely
-from gateway.assets import City
-from gateway.device_status import SAYS_NOTHING, DeviceState, in_words, shown_time
+from gateway.device_status import DeviceState, in_words, shown_time
 from gateway.devices import NO_BOOT, Device
 from gateway.effects import KeptRefusal, StoredReading
-from gateway.fleet import Member, Now, member
-from gateway.ledger import device_of, last_readings, last_refusals, refusals_of
-from gateway.survey import follow_ms, heard_of, records_of
+from gateway.fleet import Member, Now
+from gateway.ledger import last_readings, refusals_of
+from gateway.survey import fleet_of, heard_of, member_of
+from gateway.survey import now_of as judged_at
 from gateway.views.books import Books
 
 PAGE_ROWS_MAX = 200
@@ -132,15 +131,12 @@ def devices_of(
     books: Books, wanted: Wanted = ALL, page: int = 1, rows: int = PAGE_ROWS_MAX
 ) -> DeviceList:
     """By name; a page beyond the last is the last. StoreBroken: there are no books yet."""
-    records = records_of(books.database)
-    refused = {one.device: one for one in last_refusals(books.database)}
-    city, now = books.plans().city, now_of(books)
+    fleet = fleet_of(books.database, books.plans().city, now_of(books))
     rows = min(max(rows, 1), PAGE_ROWS_MAX)
     wanted = wanted._replace(search=wanted.search.strip().casefold())
     states, groups, found = Counter[DeviceState](), set[tuple[str, str]](), list[str]()
-    # Nearly in order as it is: a set would have to be sorted from scratch.
-    for name in sorted([*records, *(name for name in refused if name not in records)]):
-        one = _member(name, records, refused.get(name), city, now)
+    for name in fleet.names():
+        one = fleet.member(name)
         states[one.state] += 1
         groups.add((one.device.kind, one.device.zone))
         if _is_wanted(one, wanted):
@@ -149,7 +145,7 @@ def devices_of(
     page = min(max(page, 1), pages)
     chosen = found[(page - 1) * rows : page * rows]
     return DeviceList(
-        devices=[_row(_member(x, records, refused.get(x), city, now)) for x in chosen],
+        devices=[_row(fleet.member(name)) for name in chosen],
         found=len(found),
         page=page,
         pages=pages,
@@ -161,19 +157,16 @@ def devices_of(
 
 def device_view(books: Books, name: str) -> DeviceView | None:
     """None: nobody has heard of it, and no asset has it."""
-    database, city = books.database, books.plans().city
-    blob = device_of(database, name)
-    kept = refusals_of(database, device=name, limit=SHOWN_MAX)
-    telling = [one for one in kept if one.reason not in SAYS_NOTHING]
-    if blob is None and not telling and name not in city.by_device:
+    database = books.database
+    one = member_of(database, name, books.plans().city, now_of(books))
+    if one is None:
         return None
-    record = None if blob is None else devices.load(blob)
-    one = member(name, record, telling[0] if telling else None, city, now_of(books))
+    kept = refusals_of(database, device=name, limit=SHOWN_MAX)
     return DeviceView(
         **_row(one).model_dump(),
         clock=in_words(one.device),
-        readings=[_reading(row) for row in last_readings(database, name, SHOWN_MAX)],
-        refusals=[_refusal(row) for row in kept],
+        readings=[reading_row(row) for row in last_readings(database, name, SHOWN_MAX)],
+        refusals=[refusal_row(row) for row in kept],
         gaps=list(_gaps(one.device))[:GAPS_MAX],
         proposals=_proposals(books, one, kept) if one.asset is None else [],
     )
@@ -182,17 +175,10 @@ def device_view(books: Books, name: str) -> DeviceView | None:
 def now_of(books: Books) -> Now:
     """The time by which devices are judged: that of the data where the gateway follows them."""
     follows = books.config.ingest.clock == "follow"
-    return Now(follow_ms(books.database) if follows else books.now_ms(), follows)
+    return judged_at(books.database, books.now_ms(), follows=follows)
 
 
 # -- one of many -----------------------------------------------------------------------------------
-
-
-def _member(
-    name: str, records: dict[str, bytes], refused: KeptRefusal | None, city: City, now: Now
-) -> Member:
-    blob = records.get(name)
-    return member(name, None if blob is None else devices.load(blob), refused, city, now)
 
 
 def _is_wanted(one: Member, wanted: Wanted) -> bool:
@@ -214,7 +200,7 @@ def _row(one: Member) -> DeviceRow:
 # -- one alone -------------------------------------------------------------------------------------
 
 
-def _reading(row: StoredReading) -> ReadingRow:
+def reading_row(row: StoredReading) -> ReadingRow:
     return ReadingRow(
         at=shown_time(row.ts_ms),
         received_at=shown_time(row.received_ms),
@@ -223,7 +209,7 @@ def _reading(row: StoredReading) -> ReadingRow:
     )
 
 
-def _refusal(row: KeptRefusal) -> RefusalRow:
+def refusal_row(row: KeptRefusal) -> RefusalRow:
     return RefusalRow(
         id=row.id,
         received_at=shown_time(row.received_ms),

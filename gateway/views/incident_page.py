@@ -12,14 +12,13 @@ from typing import Any
 from gateway.case_book import Wanted, incidents_page, journal_of
 from gateway.charts import thinned
 from gateway.deed import NUMBER_MAX
-from gateway.effects import Settings
 from gateway.evidence import Case, Evidence
-from gateway.exhibit import evidence_of
+from gateway.exhibit import evidence_of, explanation_of
 from gateway.georeport_form import write_form
 from gateway.hall_book import oldest_reading_ms, readings_up_to, received_ms_of
 from gateway.incident import Incident, State
-from gateway.inquiry import HISTORY_MS, Question, Unanswerable, from_store, inquire
-from gateway.ledger import case_of, readings_of
+from gateway.inquiry import HISTORY_MS, Question, Unanswerable, inquire
+from gateway.ledger import case_of
 from gateway.plans import Plans
 from gateway.requests import rfc3339
 from gateway.views.books import Books
@@ -112,12 +111,6 @@ def circuit_of(books: Books, subject: str) -> str:
     """On which an asset is; empty where it is on none."""
     asset = books.plans().city.assets.get(subject)
     return str(asset.attributes.get("circuit", "")) if asset is not None else ""
-
-
-def service_of(books: Books, rule: str) -> str:
-    """What a rule asks of the city; empty where it asks for nothing, or is gone."""
-    found = books.plans().bundle.rules.get(rule)
-    return found.file.service if found is not None and found.file is not None else ""
 
 
 def briefs_of(books: Books, numbers: Sequence[int]) -> dict[int, Brief]:
@@ -246,21 +239,11 @@ def _trial(
     if lost in (Missing.ASSET, Missing.READINGS):
         return None, lost
     at_ms = _fired_at_ms(books, plans, incident)
-    window = at_ms - HISTORY_MS, at_ms
-    if _are_many(books, plans, incident, rule, window):
+    if _are_many(books, plans, incident, rule, (at_ms - HISTORY_MS, at_ms)):
         return None, Missing.TOO_MANY
-    ingest = plans.config.ingest
-    settings = Settings(
-        allow_simulated=True,
-        max_skew_ms=int(ingest.max_skew_s * 1000),
-        max_age_ms=int(ingest.max_age_h * 3_600_000),
-    )
     try:
         inquiry = inquire(Question(rule.id, incident.subject, at_ms), plans.city, plans.bundle)
-        devices = None if inquiry.needs_road else inquiry.devices
-        readings = readings_of(books.database, devices, at_ms, since_ms=window[0])
-        messages = from_store(readings, follow=ingest.clock == "follow")
-        told = inquiry.answer(messages, rfc3339, settings)
+        told = explanation_of(plans, inquiry, rfc3339)
     except Unanswerable:
         return None, Missing.SIGNAL if lost is Missing.NOTHING else lost
     return _told(told), Missing.NOTHING

@@ -9,7 +9,8 @@ headers that bind the browser. Knows no person; that is for the pages and the in
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -49,8 +50,9 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one process. `open_max`: so many lines, and apart from them so many requests, so that a
-    hundred open tabs leave room for those who watch the service.
+    """Of one process. `open_max`: so many lines, apart from them so many requests whose bodies are
+    still to come, and apart from both so many that are being answered. So a hundred open tabs, or
+    a hundred who send without end, leave room for those who watch the service.
     """
 
     target_bytes_max: int = 8 * 1024
@@ -106,12 +108,17 @@ class Guard:
         if refusal is not None:
             await self._refuse(scope, receive, send, refusal)
             return
+        if kind == "http":
+            await self._answer(scope, receive, send)
+            return
+        with self._counted(kind):
+            await self.app(scope, receive, send)
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
         self._open[kind] += 1
         try:
-            if kind == "http":
-                await self._answer(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
+            yield
         finally:
             self._open[kind] -= 1
 
@@ -123,18 +130,28 @@ class Guard:
             or wrong_host(scope, self._hosts, self._section)
             or cross_site(scope)
         )
-        if refusal is None and self._open[scope["type"]] >= limits.open_max:
-            text = f"{limits.open_max} are open already: close some, or come back in a moment"
-            return Refusal(503, Reason.BUSY, text)
-        return refusal
+        return refusal or self._busy(_stage(scope))
+
+    def _busy(self, kind: str) -> Refusal | None:
+        most = self._limits.open_max
+        if self._open[kind] < most:
+            return None
+        text = f"{most} are open already: close some, or come back in a moment"
+        return Refusal(503, Reason.BUSY, text)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application gets the body whole: who goes away in its midst has asked nothing."""
-        body = await _whole(receive, self._limits)
-        if isinstance(body, Refusal):
-            await self._refuse(scope, receive, send, body)
-        elif body is not None:
-            again = _Again(body, receive)
+        with self._counted(_stage(scope)):
+            body = await _whole(receive, self._limits)
+        if body is None:
+            return
+        refusal = body if isinstance(body, Refusal) else self._busy("http")
+        if refusal is not None:
+            await self._refuse(scope, receive, send, refusal)
+            return
+        assert isinstance(body, bytes)
+        again = _Again(body, receive)
+        with self._counted("http"):
             try:
                 await self.app(scope, again, send)
             except RuntimeError:  # starlette's, of an answer that nobody waits for any more
@@ -261,6 +278,14 @@ def _leads_to(origin: str, host: str) -> bool:
         return False
     port = _DEFAULT_PORTS[found[1]]
     return found[2].removesuffix(port) == host.removesuffix(port)
+
+
+def _stage(scope: Scope) -> str:
+    """What is counted first: a line, a body that is to come, or what is answered at once."""
+    if scope["type"] != "http":
+        return "websocket"
+    comes = any(length != "0" for length in _values(scope, b"content-length"))
+    return "body" if comes or _values(scope, b"transfer-encoding") else "http"
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -14,6 +14,7 @@ from gateway import api, logs
 from gateway.accounts import Accounts
 from gateway.config import ConsoleSection
 from gateway.console import pages
+from gateway.console.door import Door
 from gateway.console.frame import Console
 from gateway.console.sign_in import routes as ways_in
 from gateway.deeds import Deeds, Via
@@ -48,9 +49,10 @@ def build(books: Books, section: ConsoleSection) -> Guard:
     app.router.routes += vitals.routes(books)
     app.mount("/api/v1", api.build(books, Deeds(books, Via.API), accounts, console.who))
     app.include_router(ways_in(console, accounts))
-    pages.add_to(console)
+    lines = pages.add_to(console)
     ui.run_with(
         app, title="sense311", dark=None, tailwind=False, show_welcome_message=False,
         reconnect_timeout=RECONNECT_S,
     )  # fmt: skip
-    return Guard(app, section.hosts, tiles=section.tiles)
+    door = Door(app, lines, console.who)
+    return Guard(door, section.hosts, tiles=section.tiles)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from conftest import CANARY_KEY
 from staffed import OPERATOR, VIEWER, Staffed, serving
 
 from gateway import api
@@ -422,7 +423,7 @@ def test_every_route_is_documented_with_its_errors_and_who_may_ask(client):
 def test_no_key_token_or_hash_is_ever_told(staffed, client, program, caplog):
     """In no answer and in no line of a log."""
     tokens = {role: program(role) for role in Role}
-    secrets = [asker.token for asker in tokens.values()] + ["canary-city-key", "argon2", "sha256"]
+    secrets = [asker.token for asker in tokens.values()] + [CANARY_KEY, "argon2", "sha256"]
     accounts = json.loads((staffed.data / "accounts.json").read_text())
     secrets += [one["sha256"] for one in accounts["tokens"].values()]
     told: list[Any] = []

@@ -13,7 +13,6 @@ from gateway.console import case_words, incidents
 from gateway.console.incident_deeds import SHOWN, acts_of
 from gateway.console.incidents import number_of
 from gateway.console.live_table import Built, LiveTable, Row
-from gateway.console.log_page import deed_words
 from gateway.console.requests import age_text, together
 from gateway.console.silences import _names
 from gateway.deed import NUMBER_MAX, Code, Deed, Outcome
@@ -37,13 +36,23 @@ MINUTE_MS = 60_000
         (Delivery, case_words.request_states),
         ((*State, *Phase), case_words.step_words),
         ((*Cause, *Why), case_words.causes),
-        (Deed, deed_words),
+        (Deed, case_words.deed_words),
     ],
 )
 def test_whatever_the_books_can_say_has_words(known, table):
     """No state, reason or deed is shown as the bare name that it has inside."""
     words = table(ENGLISH)
     assert [one for one in known if one not in words] == []
+
+
+@pytest.mark.parametrize("request_state", list(Delivery))
+def test_that_the_city_is_asked_is_said_only_where_it_has_the_request(request_state):
+    """Of one that waits for approval, or may not have arrived, the truth is another."""
+    told = case_words.means_of(ENGLISH, State.QUEUED, request_state)
+    has_it = request_state in (Delivery.FILED, Delivery.TOKENED)
+    assert (told == "The city is asked to repair it.") == has_it
+    held = case_words.incident_states(ENGLISH)[State.HELD].means
+    assert case_words.means_of(ENGLISH, State.HELD, request_state) == held
 
 
 def test_every_event_of_a_delivery_has_words():

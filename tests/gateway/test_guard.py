@@ -333,7 +333,7 @@ def test_who_goes_away_in_the_midst_of_a_body_has_asked_nothing(site):
     head = f"POST /half HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nContent-Length: 100\r\n\r\n"
     with socket.create_connection(("127.0.0.1", site.port), 10) as line:
         line.sendall(head.encode() + b"x" * 50)
-    wait_until(lambda: site.guard._open["http"] == 0, "it has noticed")
+    wait_until(lambda: site.guard._open["body"] == 0, "it has noticed")
     assert site.get(path="/after")[0] == 200
     assert [path for _, path, _ in site.behind.asked] == ["/after"]
 
@@ -383,14 +383,17 @@ def test_more_than_there_is_room_for_is_asked_to_come_back():
 
 
 def test_many_requests_at_once_are_bounded_too():
-    """Each that has not come whole yet counts."""
+    """Of those that have not come whole yet so many; what has no body is answered meanwhile."""
     with served(open_max=2) as site, ExitStack() as slow:
         head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nContent-Length: 9\r\n\r\n"
         for _ in range(2):
             line = slow.enter_context(socket.create_connection(("127.0.0.1", site.port), 10))
             line.sendall(head.encode())
-        wait_until(lambda: site.guard._open["http"] == 2, "both have begun")
-        assert site.get()[0] == 503
+        wait_until(lambda: site.guard._open["body"] == 2, "both have begun")
+        assert site.get("Content-Length: 1", method="POST")[0] == 503
+        assert site.get("Transfer-Encoding: chunked", method="POST")[0] == 503
+        assert site.get("Content-Length: 0", method="POST")[0] == 200
+        assert site.get()[0] == 200
 
 
 # -- what every answer carries ---------------------------------------------------------------------

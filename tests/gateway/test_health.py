@@ -78,3 +78,12 @@ def test_the_desks_in_words_and_for_machines():
     assert (told(WELL)["desk"], told(WELL)["emergency_desk"]) == ("up", "none")
     assert told(both)["emergency_desk"] == "down: timed out"
     assert figures(both)["desks"] == {"city": True, "emergency": False}
+
+
+def test_for_how_long_a_desk_is_left_alone_is_told():
+    """And for what; 0 where it is not."""
+    paused = DeskSeen("city", up=True, told="up", paused_until_ms=9_000, reason="429: later")
+    assert figures(WELL._replace(desks=[paused]))["pauses"] == {
+        "city": {"paused_until_ms": 9_000, "reason": "429: later"}
+    }
+    assert figures(WELL)["pauses"]["city"]["paused_until_ms"] == 0

@@ -49,7 +49,10 @@ def batch():
 
 def status(age=500, history=None, halt=Halt.NONE, counters=None):
     counters = counters or Counters()
-    desks = [DeskSeen("city", up=True, told="up"), DeskSeen("emergency", up=False, told="down: x")]
+    desks = [
+        DeskSeen("city", up=True, told="up", paused_until_ms=NOW_MS - 1),
+        DeskSeen("emergency", up=False, told="down: x", paused_until_ms=NOW_MS + 90_000),
+    ]
     parts = Parts(Trouble(halt, str(halt)), Link(True, "", 1), desks, "", "", {})
     return {
         **told(parts),
@@ -97,6 +100,7 @@ def test_every_figure_has_its_name_and_labels():
         ("batch_seconds_sum",): 0.03, ("commit_seconds_bucket", "0.025"): 1,
         ("broker_connected",): 1, ("broker_sessions_lost_total",): 1,
         ("desk_up", "city"): 1, ("desk_up", "emergency"): 0, ("disk_full",): 0,
+        ("desk_paused_seconds", "city"): 0, ("desk_paused_seconds", "emergency"): 90,
         ("history_up",): 0, ("history_points_total",): 9, ("history_points_dropped_total",): 1,
         ("history_lag_readings",): 40, ("rules_loaded", "live"): 4, ("rules_loaded", "shadow"): 1,
         ("rules_reload_failed",): 1, ("rules_reloads_total", "good"): 0,

@@ -18,6 +18,7 @@ from gateway.places import (
     _cell,
     _neighbours,
     metres,
+    subject_name,
 )
 from rules.rule import PlaceShape
 
@@ -458,3 +459,27 @@ def test_all_orders_of_a_few_passes_agree():
         corroborated(places, list(order), fires=True)
         (place,) = places.restore([], {})
         assert place.reading(SHAPE)["passes"] == 5
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        ("place:pothole:41.88593,-87.59896:1789524004320", "41.88593, -87.59896"),
+        ("place:pothole:41.88593,-87.59896:1789524004320-2", "41.88593, -87.59896"),
+        ("SL-7", "SL-7"),
+        ("circuit:C12", "circuit:C12"),
+        ("place:rehearsal", "place:rehearsal"),
+        ("a place:pothole:1,2:3", "a place:pothole:1,2:3"),
+    ],
+)
+def test_people_read_where_a_place_is_and_all_else_by_its_name(subject, name):
+    """The name of a place says also which rule found it, and when: nobody looks for that."""
+    assert subject_name(subject) == name
+
+
+def test_a_place_that_was_found_reads_as_where_it_is():
+    """Whatever its name is made of."""
+    places = Places()
+    places.observe(RULE, SHAPE, observation())
+    (place,) = places._by_id.values()
+    assert subject_name(place.id) == f"{LAT:.5f}, {LON:.5f}"

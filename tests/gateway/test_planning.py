@@ -341,7 +341,7 @@ def shown(books, days=90, **more):
 
 
 def commit(books, **effects):
-    store = Store(books.folder / "sense311-data")
+    store = Store(books.folder / "data")
     store.commit(Effects(**effects))
     store.close()
 
@@ -389,7 +389,7 @@ def test_what_was_withdrawn_or_ran_in_shadow_is_no_failure(books):
     request = ServiceRequest(41.9, -87.6, "dark", 1, "lamp_out", asset_id="L-1")
     gone = Row("R-4", 4, "LAMP", request, created_ms=T0, state=Delivery.WITHDRAWN)
     commit(books, incidents={one.id: one for one in incidents}, outbox=[gone])
-    found = survey.episodes_since(books.folder / "sense311-data" / "sense311.db", T0 - 90 * DAY_MS)
+    found = survey.episodes_since(books.folder / "data" / "sense311.db", T0 - 90 * DAY_MS)
     assert {(one.fired_ms - T0) // DAY_MS: one.filed for one in found} == {
         -1: True, -4: False, -5: False
     }  # fmt: skip
@@ -447,7 +447,7 @@ def test_a_city_of_20_000_assets_is_surveyed_in_two_seconds(tmp_path):
     bins = [a_bin(i) | {"devices": [f"bin-{i}"]} for i in range(20_000)]
     books = Books(tmp_path, bins)
     names = [f"B-{i}" for i in range(20_000)]
-    store, number = Store(books.folder / "sense311-data"), 0
+    store, number = Store(books.folder / "data"), 0
     for turn in range(15):
         readings = []
         for name in names:

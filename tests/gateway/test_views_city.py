@@ -148,6 +148,8 @@ def test_a_title_is_filled_with_its_subject():
     assert titled("Lamp {asset.id} draws {power:.0f W}") == "Lamp … draws …"
     assert titled("Circuit {circuit.id} is out", "circuit:C-1") == "Circuit C-1 is out"
     assert titled("{asset.id}", r"\1{asset.id}") == r"\1…"
+    place = "place:pothole:41.88593,-87.59896:1789524004320"
+    assert titled("Pothole at {place.id}", place) == "Pothole at 41.88593, -87.59896"
 
 
 # -- from the books -------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from staffed import MINUTE_MS, T0_MS, Staffed
 
-from gateway import by_hand
 from gateway.clearance import DAY_MS, HOUR_MS, Clearance, Terms
 from gateway.config import FilingSection
 from gateway.delivery import (
@@ -15,17 +14,15 @@ from gateway.delivery import (
     Claimed,
     Diverted,
     NotSent,
-    Policy,
     Refused,
     Row,
     ServiceRequest,
     State,
 )
 from gateway.errors import StoreBroken
-from gateway.outbox import advance
+from gateway.requests import rfc3339
 from gateway.silences import Silence
 from gateway.status import write_status
-from gateway.store import Store
 from gateway.views.cityhall import (
     budgets_of,
     choices_of,
@@ -42,23 +39,6 @@ def staffed(tmp_path):
     return Staffed(tmp_path, full=4)
 
 
-def through(staffed, reference, *events, at_ms=T0_MS):
-    """A request taken through events, as its filer does."""
-    store = Store(staffed.data)
-    (row,) = [one for one in store.outbox_rows() if one.reference == reference]
-    for event in events:
-        after = advance(row, event, at_ms, Policy())
-        store.outbox_save(row, after, type(event).__name__.lower(), at_ms)
-        row = after
-    store.close()
-
-
-def change(staffed, query, *values):
-    """The books, changed behind everybody's back."""
-    with by_hand.opened(staffed.database, "rw") as db:
-        db.execute(query, values)
-
-
 def running(staffed, **said):
     """The gateway has just spoken."""
     told = {"state": "green", "problem": "", "at_ms": staffed.clock.now_ms(), "desk": "up"}
@@ -70,7 +50,7 @@ def test_requests_are_counted_by_state_with_the_age_of_the_oldest(staffed):
     first, second, third, _ = staffed.references()
     staffed.file(first)
     staffed.divert(second)
-    through(staffed, third, Claimed(), Refused("no such service"))
+    staffed.through(third, Claimed(), Refused("no such service"))
     hall = cityhall_of(staffed.books)
     assert {one.state: one.count for one in hall.states} == {
         State.READY: 1, State.REVIEW: 1, State.FILED: 1, State.REFUSED: 1,
@@ -144,7 +124,7 @@ def test_what_was_sent_counts_and_what_is_urgent_does_not(staffed):
     first, second, *_ = staffed.references()
     staffed.file(first)
     staffed.file(second)
-    change(staffed, "UPDATE outbox SET urgent = 1 WHERE reference = ?", second)
+    staffed.change("UPDATE outbox SET urgent = 1 WHERE reference = ?", second)
     staffed.config.write_text(staffed.config.read_text() + "[filing]\nper_hour = 5\n")
     hall = cityhall_of(type(staffed.books)(staffed.config, staffed.clock))
     assert [one.used for one in hall.budgets if one.of == "one"] == [1]
@@ -168,12 +148,25 @@ def test_a_desk_stands_as_the_gateway_said_last(staffed, up):
     assert (hall.running, hall.desks[0].up, hall.desks[0].told) == (True, up, "down: no route")
 
 
+@pytest.mark.parametrize(
+    ("after_ms", "shown"), [(60_000, True), (-1, False)], ids=["goes on", "is over"]
+)
+def test_a_desk_shows_until_when_it_is_left_alone(staffed, after_ms, shown):
+    """And for what, as long as it is."""
+    until_ms = staffed.clock.now_ms() + after_ms
+    pause = {"paused_until_ms": until_ms, "reason": "429: later"}
+    running(staffed, figures={"desks": {"city": True}, "pauses": {"city": pause}})
+    (desk,) = cityhall_of(staffed.books).desks
+    told = (rfc3339(until_ms), "429: later") if shown else (None, "")
+    assert (desk.paused_until, desk.pause_reason) == told
+
+
 def test_a_desk_shows_what_holds_its_requests_up_and_until_when(staffed):
     """The last trouble of those on their way, not of those that are done."""
     first, second, *_ = staffed.references()
-    through(staffed, first, Claimed(), Refused("long ago"))
+    staffed.through(first, Claimed(), Refused("long ago"))
     asked = NotSent(Cause.THROTTLED, "429: come back later", 600.0)
-    through(staffed, second, Claimed(), asked, at_ms=T0_MS + MINUTE_MS)
+    staffed.through(second, Claimed(), asked, at_ms=T0_MS + MINUTE_MS)
     (desk,) = cityhall_of(staffed.books).desks
     assert desk.trouble == "429: come back later"
     assert desk.unsent == 3
@@ -182,7 +175,7 @@ def test_a_desk_shows_what_holds_its_requests_up_and_until_when(staffed):
 
 def test_who_stopped_filing_and_why_is_shown(staffed):
     """As long as it is stopped."""
-    change(staffed, "INSERT INTO meta VALUES ('stopped', 'by ann: storm')")
+    staffed.change("INSERT INTO meta VALUES ('stopped', 'by ann: storm')")
     assert cityhall_of(staffed.books).stopped == "by ann: storm"
 
 
@@ -223,5 +216,5 @@ def test_a_request_held_back_is_in_one_heap_only(staffed):
     """Moving it moves the count."""
     reference = staffed.references()[0]
     before = waiting_of(staffed.books)
-    through(staffed, reference, Diverted("over a budget"))
+    staffed.through(reference, Diverted("over a budget"))
     assert waiting_of(staffed.books) == before + 1

@@ -169,7 +169,7 @@ def test_a_place_that_cannot_be_is_none(books, loc):
         NOW_MS, "city/v1/z/bin/new-1/telemetry", "new-1", "unknown_device", "", "", "", 1,
         f'{{"loc": {loc}}}'.encode(),
     )  # fmt: skip
-    store = Store(books.folder / "sense311-data")
+    store = Store(books.folder / "data")
     store.commit(Effects(refusals=[refusal]))
     store.close()
     assert [one.asset for one in device_view(of(books), "new-1").proposals] == ["B-1"]
@@ -190,7 +190,7 @@ def test_few_are_proposed_and_none_for_no_reason(tmp_path):
 @pytest.mark.slow
 def test_a_page_of_100_000_devices_comes_within_a_second(books):
     """By the processor's clock, whatever page and filter."""
-    store, effects = Store(books.folder / "sense311-data"), Effects()
+    store, effects = Store(books.folder / "data"), Effects()
     for i in range(100_000):
         name = f"dev-{i:06}"
         life = Life(1, NOW_MS, NOW_MS, [[0, 1000], [1005, 2000]])

@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from conftest import CANARY_KEY
 from hypothesis import given
 from hypothesis import strategies as st
 from staffed import MINUTE_MS, T0_MS, Staffed
 
-from gateway import by_hand
 from gateway.config import read_config
 from gateway.core import Core
 from gateway.effects import Incoming, Settings
@@ -35,12 +35,6 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 @pytest.fixture
 def staffed(tmp_path):
     return Staffed(tmp_path, full=3)
-
-
-def change(staffed, query, *values):
-    """The books, changed behind everybody's back."""
-    with by_hand.opened(staffed.database, "rw") as db:
-        db.execute(query, values)
 
 
 def anew(staffed):
@@ -91,7 +85,7 @@ def test_the_request_is_shown_as_the_city_gets_it(staffed):
     fields = {one.name: one.value for one in fields_of(staffed.books, staffed.incidents()[0])}
     assert fields["attribute[reference]"] == reference
     assert reference in fields["description"]
-    assert "canary-city-key" not in repr(fields)
+    assert CANARY_KEY not in repr(fields)
 
 
 def test_what_was_never_asked_has_no_fields(staffed):
@@ -101,7 +95,7 @@ def test_what_was_never_asked_has_no_fields(staffed):
 
 def test_a_service_that_the_profile_does_not_map_says_so(staffed):
     """Instead of the fields: why the city cannot be asked."""
-    change(staffed, "UPDATE outbox SET service = 'UFO'")
+    staffed.change("UPDATE outbox SET service = 'UFO'")
     assert fields_of(staffed.books, staffed.incidents()[0]) == (
         "the city profile maps no service UFO"
     )
@@ -152,7 +146,7 @@ def test_a_reading_that_came_late_is_judged_from_when_it_came(staffed):
 def test_a_rule_that_is_gone_leaves_nothing_to_judge_by(staffed):
     """And that is said."""
     number = staffed.incidents()[0]
-    change(staffed, "UPDATE incidents SET rule = 'gone' WHERE id = ?", number)
+    staffed.change("UPDATE incidents SET rule = 'gone' WHERE id = ?", number)
     found = incident_evidence(staffed.books, number)
     assert (found.chart, found.trial) == (None, None)
     assert (found.chart_missing, found.trial_missing) == (Missing.RULE, Missing.RULE)
@@ -173,7 +167,7 @@ def test_an_asset_that_is_gone_has_no_readings_any_more(staffed):
 
 def test_readings_that_retention_has_removed_are_missed(staffed):
     """The incident stays, with what the books say of it."""
-    change(staffed, "DELETE FROM readings")
+    staffed.change("DELETE FROM readings")
     found = incident_evidence(staffed.books, staffed.incidents()[0])
     assert (found.chart_missing, found.trial_missing) == (Missing.READINGS, Missing.READINGS)
     assert found.judged == 0
@@ -181,7 +175,7 @@ def test_readings_that_retention_has_removed_are_missed(staffed):
 
 def test_silence_of_one_device_is_told_from_readings_that_are_gone(staffed):
     """Others spoke at that time, and are kept."""
-    change(staffed, "DELETE FROM readings WHERE device = 'bin-0'")
+    staffed.change("DELETE FROM readings WHERE device = 'bin-0'")
     found = incident_evidence(staffed.books, staffed.incidents()[0])
     assert (found.chart_missing, found.trial_missing) == (Missing.SIGNAL, Missing.SIGNAL)
 
@@ -202,8 +196,8 @@ def test_a_number_that_is_none_finds_nothing(staffed, number):
 def test_what_a_journal_says_stays_text(staffed):
     """Nothing from outside becomes more than text on its way, nor breaks it."""
     number = staffed.incidents()[0]
-    change(
-        staffed, "UPDATE incidents SET subject = ?, why = ? WHERE id = ?", HOSTILE, HOSTILE, number
+    staffed.change(
+        "UPDATE incidents SET subject = ?, why = ? WHERE id = ?", HOSTILE, HOSTILE, number
     )
     found = incident_evidence(staffed.books, number)
     assert found.chart_missing is Missing.ASSET

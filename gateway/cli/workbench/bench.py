@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from gateway.backtest import Backtest
 from gateway.cli.workbench.bench_answer import Told, answer_of
 from gateway.cli.workbench.judgement import judge
-from gateway.effects import Settings
 from gateway.errors import ConfigError, StoreError
 from gateway.inquiry import Received, from_store, spoken
 from gateway.ledger import all_readings
@@ -168,7 +167,9 @@ class _Run:
         bundles = [self._narrowed(self._bundle)]
         if self._job.running:
             bundles.append(self._narrowed(_bundle_of(self._job.running)))
-        runs = [Backtest(self._plans.city, bundle, self._settings()) for bundle in bundles]
+        runs = [
+            Backtest(self._plans.city, bundle, self._plans.settings_again()) for bundle in bundles
+        ]
         for received in self._heard():
             for each in runs:
                 each.feed(received)
@@ -185,14 +186,6 @@ class _Run:
             judged=judge(result, bundles[0], labels) if labels else None,
         )
         return answer_of(told)
-
-    def _settings(self) -> Settings:
-        ingest = self._plans.config.ingest
-        return Settings(
-            allow_simulated=True,
-            max_skew_ms=int(ingest.max_skew_s * 1000),
-            max_age_ms=int(ingest.max_age_h * 3_600_000),
-        )
 
     def _messages(self, since_ms: int, until_ms: int) -> Iterator[Received]:
         kept = all_readings(

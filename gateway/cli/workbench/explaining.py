@@ -210,25 +210,15 @@ def explained_from_store(
 ) -> "Explanation":
     """From what the gateway of a configuration has kept. Raises Unanswerable, ConfigError."""
     from gateway.config import read_config
-    from gateway.effects import Settings
-    from gateway.inquiry import HISTORY_MS, Question, from_store, inquire
-    from gateway.ledger import readings_of, record_of
+    from gateway.exhibit import explanation_of
+    from gateway.inquiry import Question, inquire
+    from gateway.ledger import record_of
     from gateway.plans import prepare
 
     plans = prepare(*read_config(config))
-    ingest = plans.config.ingest
     database = plans.config.store.folder / "sense311.db"
     inquiry = inquire(Question(*asked), plans.city, plans.bundle)
-    devices = None if inquiry.needs_road else inquiry.devices
-    since_ms = inquiry.at_ms - HISTORY_MS
-    readings = readings_of(database, devices, inquiry.at_ms, since_ms=since_ms)
-    settings = Settings(
-        allow_simulated=True,
-        max_skew_ms=int(ingest.max_skew_s * 1000),
-        max_age_ms=int(ingest.max_age_h * 3_600_000),
-    )
-    messages = from_store(readings, follow=ingest.clock == "follow")
-    found = inquiry.answer(messages, _written(zone), settings)
+    found = explanation_of(plans, inquiry, _written(zone))
     record = record_of(database, inquiry.rule.id, inquiry.subject, inquiry.at_ms)
     return replace(found, notes=(*found.notes, *_record_lines(record, found, _written(zone))))
 

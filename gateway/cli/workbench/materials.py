@@ -242,28 +242,21 @@ def _recorded(path: Path, since_ms: int, until_ms: int) -> "Iterator[Received]":
 
 def _of_store(place: Place) -> Material:
     from gateway.config import read_config
-    from gateway.effects import Settings
     from gateway.inquiry import from_store
     from gateway.ledger import all_readings
     from gateway.plans import prepare
 
     assert place.config is not None
     plans = prepare(*read_config(place.config))
-    ingest, rules = plans.config.ingest, plans.config.rules
+    rules, follow = plans.config.rules, plans.config.ingest.clock == "follow"
     since_ms, until_ms = place.span_ms()
     database = plans.config.store.folder / "sense311.db"
-    follow = ingest.clock == "follow"
 
     def messages() -> "Iterator[Received]":
         kept = all_readings(database, since_ms=since_ms, until_ms=until_ms, by_receipt=not follow)
         return from_store(kept, follow=follow)
 
-    settings = Settings(
-        allow_simulated=True,
-        max_skew_ms=int(ingest.max_skew_s * 1000),
-        max_age_ms=int(ingest.max_age_h * 3_600_000),
-    )
-    texts = plans.texts
+    texts, settings = plans.texts, plans.settings_again()
     return Material(plans.city, settings, messages, texts.sources, rules.params, rules.disable)
 
 
