@@ -248,7 +248,8 @@ async def _open_tabs(staff: Staff, cookie: str) -> int:
             line.on("update", partial(told, number))
             where = f"{staff.url}?{urlencode(query)}"
             path = "/_nicegui_ws/socket.io"
-            await line.connect(where, headers, transports=["websocket"], socketio_path=path)
+            own = dict(headers)  # the cookie is taken out of it
+            await line.connect(where, own, transports=["websocket"], socketio_path=path)
             lines.append(line)
     await asyncio.to_thread(staff.fill, 3)
     with suppress(TimeoutError):
