@@ -12,26 +12,26 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gateway import condition
+from gateway.books.store import PRUNE_ROWS, Store
 from gateway.broker import Delivery, Session
+from gateway.cityhall.desks import desks_of
+from gateway.cityhall.requests import rfc3339
 from gateway.clock import Clock, SystemClock
-from gateway.condition import DeskSeen, Halt, Link, Parts, Trouble
 from gateway.core import Core
-from gateway.counters import Counters
-from gateway.desks import desks_of
 from gateway.effects import Effects, HistoryReading, Settings
 from gateway.errors import StoreError, StoreFull
-from gateway.exhibit import evidence_of
-from gateway.logs import Log, Said
+from gateway.exhibits.exhibit import evidence_of
+from gateway.field.replies import Replies
 from gateway.phrases import read_phrases
 from gateway.plans import Plans
 from gateway.refusal import Reason, Refusal
 from gateway.reload import Reloader
-from gateway.replies import Replies
-from gateway.requests import rfc3339
 from gateway.sources import Sources
-from gateway.status import write_status
-from gateway.store import PRUNE_ROWS, Store
+from gateway.watch import condition
+from gateway.watch.condition import DeskSeen, Halt, Link, Parts, Trouble
+from gateway.watch.counters import Counters
+from gateway.watch.logs import Log, Said
+from gateway.watch.status import write_status
 
 TAKE_S = 0.2  # how long an idle turn waits for a message
 STATUS_EVERY_S = 1.0
@@ -89,7 +89,7 @@ class Gateway:
             self._history = HistoryWriter(_PatientStore(self._store), plans.history)
         self._evidence = None
         if plans.config.evidence is not None:
-            from gateway.evidence_http import EvidenceServer  # likewise
+            from gateway.exhibits.evidence_http import EvidenceServer  # likewise
 
             self._evidence = EvidenceServer(
                 lambda reference: evidence_of(self._plans, reference=reference),

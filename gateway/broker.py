@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.effects import Incoming
 from gateway.line import Line, Waker
-from gateway.logs import Log, Said
+from gateway.watch.logs import Log, Said
 
 log = Log(__name__)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway.logs import Log, Said
+from gateway.watch.logs import Log, Said
 
 STOP_S = 8.0
 PAUSE_S_MAX = 60.0

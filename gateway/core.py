@@ -8,24 +8,24 @@ built again from the store: nothing in memory is ahead of the disk for longer th
 
 from collections.abc import Sequence
 
-from gateway import devices
-from gateway.assets import Asset, City, circuit_id
+from gateway.cases.incident import Incident, State, Step, Why, key_of
+from gateway.cases.incidents import Book
+from gateway.cases.neighbourhood import Neighbourhood
+from gateway.cases.obeying import Obedience
+from gateway.cases.orders import Given
+from gateway.cases.places import Place
+from gateway.cases.roadway import Roadway
+from gateway.cases.silences import silenced
+from gateway.cityhall.delivery import Row
+from gateway.cityhall.requests import news_of, reopening, row_for, service_request, spot_of
 from gateway.clock import QUORUM, Frontier, minute_from
-from gateway.delivery import Row
-from gateway.devices import Device, Times, Verdict
 from gateway.effects import Effects, Incoming, Saved, Settings, StoredReading
-from gateway.identity import identify
-from gateway.incident import Incident, State, Step, Why, key_of
-from gateway.incidents import Book
-from gateway.neighbourhood import Neighbourhood
-from gateway.obeying import Obedience
-from gateway.orders import Given
-from gateway.places import Place
-from gateway.quota import Quota
+from gateway.field import devices
+from gateway.field.devices import Device, Times, Verdict
+from gateway.field.identity import identify
+from gateway.field.quota import Quota
+from gateway.inventory.assets import Asset, City, circuit_id
 from gateway.refusal import RETAINED, Refusal
-from gateway.requests import news_of, reopening, row_for, service_request, spot_of
-from gateway.roadway import Roadway
-from gateway.silences import silenced
 from gateway.sources import Sources
 from gateway.telemetry import Address, Reading, numbers_of
 from gateway.values import heard

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway import devices
-from gateway.delivery import Row
-from gateway.devices import Device
-from gateway.incident import Incident, Step
-from gateway.orders import Answer
+from gateway.cases.incident import Incident, Step
+from gateway.cases.orders import Answer
+from gateway.cases.silences import Silence
+from gateway.cityhall.delivery import Row
+from gateway.field import devices
+from gateway.field.devices import Device
 from gateway.phrases import ENGLISH, Phrases
 from gateway.refusal import Refusal
-from gateway.silences import Silence
 from rules.engine import Transition
 
 

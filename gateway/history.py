@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from urllib3.exceptions import HTTPError
 
 from gateway.effects import HistoryReading
-from gateway.logs import Log, Said
+from gateway.watch.logs import Log, Said
 
 _POINT_REFUSALS = frozenset(
     {400, 413, 422}

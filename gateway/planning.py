@@ -13,8 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from gateway.assets import Asset
-from gateway.places import Pass, Place
+from gateway.cases.places import Pass, Place
+from gateway.inventory.assets import Asset
 from gateway.telemetry import Address, Reading
 from gateway.values import heard
 from rules.local_time import LocalTime, Schedule

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pydantic import SecretStr, ValidationError
 
-from gateway.assets import City, read_assets
 from gateway.broker import BrokerSettings, tls_context
+from gateway.cityhall.delivery import CITY, EMERGENCY
+from gateway.cityhall.georeport_http import EndpointError, check_endpoint
+from gateway.cityhall.profile import Profile, ProfileError, read_profile
 from gateway.codecs import codecs
 from gateway.config import CitySection, Config
-from gateway.delivery import CITY, EMERGENCY
 from gateway.effects import Settings
 from gateway.envelopes import envelopes
 from gateway.envelopes.mapping import read_mapping
 from gateway.errors import ConfigError
-from gateway.georeport_http import EndpointError, check_endpoint
-from gateway.profile import Profile, ProfileError, read_profile
+from gateway.inventory.assets import City, read_assets
 from gateway.secret_files import Secrets
 from gateway.sources import Source
 from rules.files import load, read_folder, read_library

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.cityhall.requests import rfc3339
 from gateway.errors import ConfigError, StoreError
-from gateway.logs import Log, Said
 from gateway.plans import Plans, revised
-from gateway.requests import rfc3339
-from gateway.status import take_reload_requests
+from gateway.watch.logs import Log, Said
+from gateway.watch.status import take_reload_requests
 from rules.finding import Finding
 
 FINDINGS_TOLD = 20  # the status stays small; `sense311 check` has them all

@@ -8,13 +8,13 @@ what came natively. What an envelope holds beside readings is refused with its r
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.assets import Asset
 from gateway.codecs import codecs
 from gateway.codecs.frame import Codec
 from gateway.envelopes import Envelope, envelopes
 from gateway.envelopes.mapping import MappingFile
 from gateway.envelopes.sparkplug import REBIRTH, Sparkplug
 from gateway.envelopes.uplink import Canonical, Opened, Uplink, canonical
+from gateway.inventory.assets import Asset
 from gateway.refusal import Reason, Refusal
 from gateway.telemetry import NAME, Decoded, Decoder, Reading
 

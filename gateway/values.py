@@ -7,8 +7,8 @@ reports hear the same. Pure.
 
 from typing import Any
 
-from gateway.assets import Asset
-from gateway.places import metres
+from gateway.cases.places import metres
+from gateway.inventory.assets import Asset
 from gateway.telemetry import Reading
 from rules.fields import CLAIM, DISPLACEMENT, STANDING_KINDS
 from rules.shape import shape

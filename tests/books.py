@@ -9,13 +9,13 @@ from pathlib import Path
 from conftest import a_bin, write_city, write_config
 from typer.testing import CliRunner
 
-from gateway.asset_files import read_whole
+from gateway.books.store import Store
+from gateway.cityhall.requests import rfc3339
 from gateway.cli import app
 from gateway.core import Core
 from gateway.effects import Incoming, Settings
-from gateway.requests import rfc3339
+from gateway.inventory.asset_files import read_whole
 from gateway.sources import Sources
-from gateway.store import Store
 from rules.rule import Bundle
 
 T0_MS = 1_768_453_200_000

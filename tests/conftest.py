@@ -24,8 +24,8 @@ import hypothesis
 import paho.mqtt.client as mqtt
 import pytest
 
-from gateway.credentials import BrokerConfig
-from gateway.embedded import Broker
+from gateway.access.credentials import BrokerConfig
+from gateway.access.embedded import Broker
 
 SENSE311 = [sys.executable, "-m", "gateway.cli"]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

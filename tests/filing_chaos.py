@@ -24,14 +24,14 @@ from pathlib import Path
 
 from delivery import KEY, a_row, running_desk
 
+from gateway.books.ledger import requests_of
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, State
+from gateway.cityhall.filing import Filer
+from gateway.cityhall.georeport_http import Timeouts
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.profile import read_profile
 from gateway.effects import Effects
-from gateway.filing import Filer
-from gateway.georeport_http import Timeouts
-from gateway.incident import Incident, State
-from gateway.ledger import requests_of
-from gateway.open311 import Open311Client
-from gateway.profile import read_profile
-from gateway.store import Store
 
 MOODS = (
     {"drop_after_rate": 0.2},

@@ -27,9 +27,9 @@ from conftest import BundledBroker
 from delivery import KEY, running_desk
 from filing_chaos import MOODS, SETTLED_S, WAITING
 
-from gateway.ledger import requests_of
-from gateway.requests import rfc3339
-from gateway.status import read_status
+from gateway.books.ledger import requests_of
+from gateway.cityhall.requests import rfc3339
+from gateway.watch.status import read_status
 
 T0_MS = 1_768_500_000_000
 ROUNDS = 6  # of reports, ten minutes apart: a bin is full after two, filed after its wait

@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 from conftest import write_config
 
-from gateway import delivery
-from gateway.delivery import Row, ServiceRequest
-from gateway.devices import Device, Life
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, State
+from gateway.cases.places import Place
+from gateway.cityhall import delivery
+from gateway.cityhall.delivery import Row, ServiceRequest
+from gateway.cityhall.outbox import reference_for
 from gateway.effects import Effects, Entry
-from gateway.incident import Incident, State
-from gateway.outbox import reference_for
-from gateway.places import Place
-from gateway.store import Store
+from gateway.field.devices import Device, Life
 
 T0_MS = 1_768_453_200_000
 KINDS = ("streetlight", "streetlight", "streetlight", "bin", "cabinet", "road")

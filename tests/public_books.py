@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import httpx
 
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, Why
+from gateway.cases.incident import State as IncidentState
+from gateway.cityhall.delivery import Row, ServiceRequest, State
+from gateway.cityhall.following import Followed
+from gateway.cityhall.outbox import reference_for
+from gateway.cityhall.profile import read_profile
 from gateway.clock import ManualClock
 from gateway.config import PublicSection
-from gateway.delivery import Row, ServiceRequest, State
 from gateway.effects import Effects, Entry
-from gateway.following import Followed
-from gateway.incident import Incident, Why
-from gateway.incident import State as IncidentState
-from gateway.outbox import reference_for
-from gateway.profile import read_profile
 from gateway.public.server import build
 from gateway.public.site import Site
-from gateway.store import Store
 
 CANARY = "canary7f3"
 T0_MS = 1_768_453_200_000  # 2026-01-15T05:00:00Z

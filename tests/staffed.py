@@ -15,20 +15,20 @@ import httpx
 import uvicorn
 from conftest import a_bin, write_city, write_config
 
-from gateway import by_hand
-from gateway.accounts import Accounts
-from gateway.asset_files import read_whole
+from gateway.books import by_hand
+from gateway.books.store import Store
+from gateway.cityhall.delivery import Claimed, Diverted, Filed, Policy
+from gateway.cityhall.outbox import advance
+from gateway.cityhall.requests import rfc3339
 from gateway.clock import ManualClock
 from gateway.config import read_config
 from gateway.core import Core
-from gateway.deeds import Deeds, Via
-from gateway.delivery import Claimed, Diverted, Filed, Policy
 from gateway.effects import Incoming, Settings
-from gateway.outbox import advance
-from gateway.people import Person, Role
+from gateway.inventory.asset_files import read_whole
 from gateway.plans import prepare, read_rules
-from gateway.requests import rfc3339
-from gateway.store import Store
+from gateway.staff.accounts import Accounts
+from gateway.staff.deeds import Deeds, Via
+from gateway.staff.people import Person, Role
 from gateway.views.books import Books
 from rules.files import load, read_library
 

@@ -13,8 +13,8 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from staffed import Staffed, serving
 
 from gateway import api
-from gateway.accounts import Accounts
-from gateway.people import Role
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
 
 pytestmark = pytest.mark.slow
 

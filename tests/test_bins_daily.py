@@ -24,7 +24,7 @@ import httpx
 import pytest
 from conftest import SENSE311, START_S, running, wait_until
 
-from gateway.ledger import requests_of
+from gateway.books.ledger import requests_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "deploy/examples"

@@ -10,9 +10,9 @@ from browser import chromium, needs_browser
 from conftest import SENSE311, running, wait_until
 from staffed import OPERATOR, T0_MS, Staffed
 
-from gateway.accounts import Accounts
-from gateway.delivery import Cause, Claimed, Filed, NoReadBack, Refused, Unknown
-from gateway.people import Role
+from gateway.cityhall.delivery import Cause, Claimed, Filed, NoReadBack, Refused, Unknown
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
 
 pytestmark = [pytest.mark.slow, needs_browser]
 

@@ -10,10 +10,10 @@ import pytest
 from browser import chromium, needs_browser
 from conftest import SENSE311, START_S, running
 
-from gateway.accounts import Accounts
+from gateway.books.store import Store
 from gateway.effects import Effects
-from gateway.people import Role
-from gateway.store import Store
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
 
 ASSETS = 3_000
 HOSTILE = "<img src=x onerror='document.title=1'>"

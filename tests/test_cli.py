@@ -9,12 +9,12 @@ import pytest
 from conftest import CANARY_KEY, SENSE311, a_bin, a_free_port, wait_until, write_city
 from typer.testing import CliRunner
 
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, State
+from gateway.cityhall.delivery import Claimed, Policy, Refused, Row, ServiceRequest
+from gateway.cityhall.outbox import advance, reference_for
 from gateway.cli import app
-from gateway.delivery import Claimed, Policy, Refused, Row, ServiceRequest
 from gateway.effects import Effects
-from gateway.incident import Incident, State
-from gateway.outbox import advance, reference_for
-from gateway.store import Store
 
 T0 = 1_768_453_200_000
 HEAVY = ("httpx", "influxdb_client", "lark", "msgspec", "numpy", "paho", "pydantic", "starlette")

@@ -9,8 +9,8 @@ from books import BINS, Books, incoming, message
 from conftest import SENSE311, a_bin, write_city
 from typer.testing import CliRunner
 
-from gateway.assets import read_assets
 from gateway.cli import app
+from gateway.inventory.assets import read_assets
 
 OTHER = [BINS[0] | {"owner": "north"}, BINS[2], a_bin(4)]
 

@@ -8,10 +8,10 @@ from books import BINS, Books, incoming, message
 from conftest import SENSE311, a_lamp
 from typer.testing import CliRunner
 
+from gateway.cityhall.requests import rfc3339
 from gateway.cli import app
 from gateway.clock import SystemClock
 from gateway.effects import Incoming
-from gateway.requests import rfc3339
 
 NOW_MS = SystemClock().now_ms() // 1000 * 1000
 HOUR_MS = 3_600_000

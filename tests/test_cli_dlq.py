@@ -11,9 +11,9 @@ import pytest
 from books import BINS, T0_MS, Books, incoming, message, topic
 from conftest import SENSE311, a_bin, a_lamp, write_city
 
-from gateway.dead_letters import paced
+from gateway.cityhall.requests import rfc3339
 from gateway.effects import REFUSED_BYTES_KEPT, Incoming
-from gateway.requests import rfc3339
+from gateway.field.dead_letters import paced
 from gateway.sources import Source
 
 

@@ -7,9 +7,9 @@ import pytest
 from books import Books
 from typer.testing import CliRunner
 
-from gateway.accounts import Accounts, NotLetIn
 from gateway.cli import app
-from gateway.people import Person, Role
+from gateway.staff.accounts import Accounts, NotLetIn
+from gateway.staff.people import Person, Role
 
 NOW_MS = 4_000_000_000_000
 CANARY = "canary-password-77aa"

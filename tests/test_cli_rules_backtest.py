@@ -8,11 +8,11 @@ import pytest
 from conftest import a_bin, a_free_port, write_city
 from typer.testing import CliRunner
 
+from gateway.books.store import Store
 from gateway.cli import app
 from gateway.config import read_config
 from gateway.core import Core, Incoming, Settings
 from gateway.plans import prepare
-from gateway.store import Store
 from simulators.recording import write_recording
 from simulators.truth import Label, write_labels
 from simulators.wire import Message, Said, Voice, rfc3339
@@ -408,7 +408,7 @@ def test_columns_and_core_give_the_same_curve(place, data, monkeypatch):
     words = ("tune", "full_bin", place / "rules.yaml", *data, "--labels", place / "labels.csv")
     asked = (*words, "--param", "high=60%..100%")
     _, fast, _ = rules(*asked)
-    monkeypatch.setattr("gateway.tuning.stands_alone", lambda *_: False)
+    monkeypatch.setattr("gateway.workbench.tuning.stands_alone", lambda *_: False)
     _, slow, _ = rules(*asked)
 
     assert (fast["by"], slow["by"]) == ("columns", "core")

@@ -8,12 +8,12 @@ import pytest
 from conftest import a_free_port, a_lamp, write_city
 from typer.testing import CliRunner
 
+from gateway.books.store import Store
 from gateway.cli import app
 from gateway.config import read_config
 from gateway.core import Core
 from gateway.effects import Incoming, Settings
 from gateway.plans import prepare
-from gateway.store import Store
 from simulators.recording import write_recording
 from simulators.wire import Message, Said, Voice, rfc3339
 

@@ -23,9 +23,9 @@ import socketio
 from browser import CHROMIUM, Browser, chromium, needs_browser
 from conftest import a_bin, a_free_port, a_lamp, wait_until
 
-from gateway.accounts import Accounts
 from gateway.clock import SystemClock
-from gateway.people import Role
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
 
 pytestmark = [pytest.mark.slow, needs_browser]
 

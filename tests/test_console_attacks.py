@@ -23,13 +23,13 @@ from staffed import Staffed
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from gateway import by_hand
-from gateway.accounts import Accounts
+from gateway.books import by_hand
 from gateway.config import read_config
 from gateway.console.door import STRANGERS_MAX
 from gateway.console.lines import UNOPENED_MAX
-from gateway.people import Role
 from gateway.plans import read_rules
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
 from gateway.web import hosting
 from gateway.web.sessions import COOKIE
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import Publisher, a_bin
 
-from gateway.store import Store
+from gateway.books.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -21,12 +21,12 @@ from conftest import a_bin
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
+from gateway.books.tally import figures_of
+from gateway.cityhall.delivery import State
 from gateway.cli.service import _status_lines
-from gateway.delivery import State
-from gateway.metrics import exposition
-from gateway.status import FILE_BYTES
-from gateway.tally import figures_of
 from gateway.views.books import Books
+from gateway.watch.metrics import exposition
+from gateway.watch.status import FILE_BYTES
 from gateway.web.vitals import routes
 
 ROOT = Path(__file__).resolve().parent.parent

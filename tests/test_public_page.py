@@ -14,7 +14,7 @@ from browser import chromium, needs_browser
 from conftest import SENSE311, end, running
 from public_books import Case, closed, write
 
-from gateway.store import Store
+from gateway.books.store import Store
 
 pytestmark = pytest.mark.slow
 

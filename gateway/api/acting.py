@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from gateway.api import forms
 from gateway.api.entry import Door
 from gateway.api.faults import ErrorCode, Fault, described
+from gateway.cases.silences import Silence
 from gateway.clock import ms_of
-from gateway.deed import Code, Outcome
-from gateway.deeds import Deeds
-from gateway.people import Person
-from gateway.silences import Silence
+from gateway.staff.deed import Code, Outcome
+from gateway.staff.deeds import Deeds
+from gateway.staff.people import Person
 from gateway.views.books import Books
 
 AT_ONCE_MAX = 8

@@ -10,10 +10,10 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
-from gateway.accounts import Accounts, NotLetIn
 from gateway.api.faults import HOW_TO_ASK, ErrorCode, Fault
 from gateway.clock import Clock
-from gateway.people import Person, Role
+from gateway.staff.accounts import Accounts, NotLetIn
+from gateway.staff.people import Person, Role
 from gateway.web.sessions import COOKIE
 
 Who = Callable[[Request], Person | None]

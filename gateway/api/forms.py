@@ -9,9 +9,12 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import delivery, incident
-from gateway.case_book import PAGE_ROWS_MAX
-from gateway.deed import (
+from gateway.books.case_book import PAGE_ROWS_MAX
+from gateway.cases import incident
+from gateway.cases.silences import FOR_MS_MAX, POINTS_MAX
+from gateway.cityhall import delivery
+from gateway.field.device_status import DeviceState
+from gateway.staff.deed import (
     LISTED_MAX,
     NAME_CHARS_MAX,
     NUMBER_MAX,
@@ -19,8 +22,6 @@ from gateway.deed import (
     WHY_CHARS_MAX,
     Deed,
 )
-from gateway.device_status import DeviceState
-from gateway.silences import FOR_MS_MAX, POINTS_MAX
 from gateway.views import assets, devices, planning
 from gateway.views.city import AssetState
 

@@ -6,10 +6,10 @@ A FastAPI application, mounted under /api/v1 by the console's server. Its OpenAP
 
 from fastapi import FastAPI
 
-from gateway.accounts import Accounts
 from gateway.api import acting, faults, looking
 from gateway.api.entry import Door, Who
-from gateway.deeds import Deeds
+from gateway.staff.accounts import Accounts
+from gateway.staff.deeds import Deeds
 from gateway.views.books import Books
 
 ABOUT = """\

@@ -13,8 +13,8 @@ from gateway.api import forms
 from gateway.api.city import city_routes
 from gateway.api.entry import Door
 from gateway.api.faults import ErrorCode, Fault, described
-from gateway.deed import Deed, may
-from gateway.people import Person, Role
+from gateway.staff.deed import Deed, may
+from gateway.staff.people import Person, Role
 from gateway.views import assets, audit, devices, incidents, planning, requests, silences
 from gateway.views.books import Books
 from gateway.views.city_board import CityBoard

@@ -28,7 +28,7 @@ def list_incidents(
     json: Json = False,
 ) -> None:
     """The open incidents."""
-    from gateway.ledger import incidents_of
+    from gateway.books.ledger import incidents_of
 
     with told_plainly(as_json=json):
         rows = incidents_of(database_of(config), ended=all_)
@@ -38,7 +38,7 @@ def list_incidents(
 @incidents.command("show")
 def show_incident(config: ConfigFile, number: int, *, json: Json = False) -> None:
     """One incident: every step and its reason, and its request."""
-    from gateway.ledger import incident_story
+    from gateway.books.ledger import incident_story
 
     with told_plainly(as_json=json):
         story = incident_story(database_of(config), number)
@@ -57,7 +57,7 @@ def _evidence(config: Path, number: int) -> dict[str, Any]:
     """Empty where the files do not tell: the story is worth telling without."""
     from gateway.config import read_config
     from gateway.errors import ConfigError
-    from gateway.exhibit import evidence_of
+    from gateway.exhibits.exhibit import evidence_of
     from gateway.plans import prepare
 
     try:
@@ -70,9 +70,9 @@ def _evidence(config: Path, number: int) -> dict[str, Any]:
 @incidents.command("why")
 def why(config: ConfigFile, number: int, *, json: Json = False) -> None:
     """Why it fired: every clause of its rule as it was judged then, with values and margins."""
+    from gateway.books.ledger import case_of
     from gateway.cli.workbench.explaining import explained_from_store
-    from gateway.inquiry import Unanswerable
-    from gateway.ledger import case_of
+    from gateway.workbench.inquiry import Unanswerable
 
     try:
         with told_plainly(as_json=json):
@@ -94,7 +94,7 @@ def list_requests(
     json: Json = False,
 ) -> None:
     """All requests, oldest first."""
-    from gateway.ledger import requests_of
+    from gateway.books.ledger import requests_of
 
     with told_plainly(as_json=json):
         rows = requests_of(database_of(config))
@@ -113,8 +113,8 @@ def export_requests(
     """Requests as entities of Smart Data Models, for the city's own platform."""
     from json import dumps
 
-    from gateway.entities import Dialect, entity_of
-    from gateway.ledger import request_story, requests_of
+    from gateway.books.ledger import request_story, requests_of
+    from gateway.cityhall.entities import Dialect, entity_of
 
     if format_ not in tuple(Dialect):
         fail(f"--format {format_}: ngsi-ld or ngsi-v2", Code.USAGE, as_json=json)
@@ -129,7 +129,7 @@ def export_requests(
 @requests.command("show")
 def show_request(config: ConfigFile, reference: str, *, json: Json = False) -> None:
     """One request: what was asked, and every step of its delivery."""
-    from gateway.ledger import request_story
+    from gateway.books.ledger import request_story
 
     with told_plainly(as_json=json):
         story = request_story(database_of(config), reference)

@@ -32,8 +32,8 @@ def list_entries(
     json: Json = False,
 ) -> None:
     """The entries, the last first."""
-    from gateway.audit import NEWEST, entries_of
-    from gateway.deed import Deed
+    from gateway.books.audit import NEWEST, entries_of
+    from gateway.staff.deed import Deed
 
     if deed and deed not in list(Deed):
         fail(f"--deed {deed}: one of {', '.join(Deed)}", Code.USAGE, as_json=json)

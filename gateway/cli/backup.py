@@ -14,7 +14,7 @@ from gateway.cli.output import Code, Json, answer, fail, told_plainly
 from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
-    from gateway.backup import Restored
+    from gateway.books.backup import Restored
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def backup(
     json: Json = False,
 ) -> None:
     """Copy the store, the configuration and all that it names, while the gateway runs."""
-    from gateway.backup import BackupError, back_up
+    from gateway.books.backup import BackupError, back_up
     from gateway.clock import SystemClock
 
     with told_plainly(as_json=json):
@@ -62,8 +62,8 @@ def restore(
 
     A configuration that is not there comes from the backup.
     """
-    from gateway.backup import BackupError
-    from gateway.backup import restore as put_back
+    from gateway.books.backup import BackupError
+    from gateway.books.backup import restore as put_back
     from gateway.clock import SystemClock
 
     now_ms = SystemClock().now_ms()

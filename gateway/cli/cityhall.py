@@ -14,10 +14,10 @@ from gateway.cli.output import Code, Json, answer, fail, say, table, told_plainl
 from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
-    from gateway.open311 import Open311Client
-    from gateway.probe import Findings
-    from gateway.profile import Profile, Wire
-    from gateway.rehearsal import Part
+    from gateway.cityhall.open311 import Open311Client
+    from gateway.cityhall.probe import Findings
+    from gateway.cityhall.profile import Profile, Wire
+    from gateway.cityhall.rehearsal import Part
 
 city = typer.Typer(help="The city's 311 server, looked at.", no_args_is_help=True)
 DEFINITIONS_MAX = 12  # of the services that are proposed: a server has its limits
@@ -34,8 +34,8 @@ def probe(
     json: Json = False,
 ) -> None:
     """What a GeoReport v2 server offers, its quirks, and a profile drafted for you to confirm."""
-    from gateway.georeport_http import EndpointError
-    from gateway.probe import draft
+    from gateway.cityhall.georeport_http import EndpointError
+    from gateway.cityhall.probe import draft
 
     if out is not None and out.exists():
         fail(f"{out} is there already; give a new file", Code.USAGE, as_json=json)
@@ -55,12 +55,12 @@ def probe(
 @city.command("test")
 def rehearse(config: ConfigFile, *, json: Json = False) -> None:
     """A dry run: every rule's request against the live definitions, without asking for anything."""
+    from gateway.cityhall.delivery import CITY, EMERGENCY
+    from gateway.cityhall.desks import client_of
+    from gateway.cityhall.rehearsal import rehearse as parts_of
     from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.delivery import CITY, EMERGENCY
-    from gateway.desks import client_of
     from gateway.plans import prepare
-    from gateway.rehearsal import rehearse as parts_of
 
     with told_plainly(as_json=json):
         plans = prepare(*read_config(config))
@@ -87,7 +87,7 @@ def rehearse(config: ConfigFile, *, json: Json = False) -> None:
 @city.command("profiles")
 def profiles(*, json: Json = False) -> None:
     """The city profiles that come along; each may be the `base` of your own."""
-    from gateway.profile import built_in_profiles, read_profile
+    from gateway.cityhall.profile import built_in_profiles, read_profile
 
     read = {name: read_profile(name) for name in built_in_profiles()}
     rows = [
@@ -104,8 +104,8 @@ def profiles(*, json: Json = False) -> None:
 
 def _probed(url: str, jurisdiction: str | None) -> "Findings | str":
     """What was found, or why there is no service list in either format."""
-    from gateway.delivery import CannotTell
-    from gateway.profile import Wire
+    from gateway.cityhall.delivery import CannotTell
+    from gateway.cityhall.profile import Wire
 
     reasons = []
     for wire in (Wire.JSON, Wire.XML):
@@ -118,16 +118,16 @@ def _probed(url: str, jurisdiction: str | None) -> "Findings | str":
 
 
 def _reader(url: str, wire: "Wire", jurisdiction: str | None) -> "Open311Client":
-    from gateway.open311 import Open311Client
-    from gateway.profile import Profile
+    from gateway.cityhall.open311 import Open311Client
+    from gateway.cityhall.profile import Profile
 
     profile = Profile(title="probe", format=wire, jurisdiction_id=jurisdiction)
     return Open311Client(url, "", profile)
 
 
 def _looked_into(url: str, wire: "Wire", client: "Open311Client") -> "Findings":
-    from gateway.delivery import CannotTell
-    from gateway.probe import Findings, proposals
+    from gateway.cityhall.delivery import CannotTell
+    from gateway.cityhall.probe import Findings, proposals
 
     offers = client.catalogue.offers()
     assert not isinstance(offers, CannotTell)
@@ -153,9 +153,9 @@ def _looked_into(url: str, wire: "Wire", client: "Open311Client") -> "Findings":
 
 
 def _told(part: "Part", profile: "Profile", client: "Open311Client") -> dict[str, Any]:
-    from gateway.delivery import CannotTell, Refused
-    from gateway.georeport_form import write_form
-    from gateway.profile import Location
+    from gateway.cityhall.delivery import CannotTell, Refused
+    from gateway.cityhall.georeport_form import write_form
+    from gateway.cityhall.profile import Location
 
     assert part.rule.file is not None
     service = part.rule.file.service

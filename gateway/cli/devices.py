@@ -71,7 +71,7 @@ def _payload(file: str, hex_: str | None, *, as_json: bool) -> bytes:
 
 
 def _shown(reading: Any) -> dict[str, Any]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     shown: dict[str, Any] = {
         "device": reading.address.device,

@@ -16,8 +16,8 @@ from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
     from gateway.config import Config
-    from gateway.dead_letters import Letter
-    from gateway.fleet import Now
+    from gateway.field.dead_letters import Letter
+    from gateway.field.fleet import Now
 
 devices = typer.Typer(no_args_is_help=True, help="Field devices: what each said, who may speak.")
 dlq = typer.Typer(no_args_is_help=True, help="Messages that were refused.")
@@ -48,9 +48,9 @@ def list_devices(
     json: Json = False,
 ) -> None:
     """Every device that was ever heard of, and how it stands."""
-    from gateway.asset_files import read_whole
-    from gateway.device_status import DeviceState
-    from gateway.survey import fleet_of
+    from gateway.books.survey import fleet_of
+    from gateway.field.device_status import DeviceState
+    from gateway.inventory.asset_files import read_whole
 
     if state and state not in list(DeviceState):
         fail(f"--state {state}: one of {', '.join(DeviceState)}", Code.USAGE, as_json=json)
@@ -67,10 +67,10 @@ def list_devices(
 @devices.command("show")
 def show_device(config: ConfigFile, device: Device, *, json: Json = False) -> None:
     """One device: whose clock is believed, what it said last, what was refused of it and why."""
-    from gateway.asset_files import read_whole
-    from gateway.device_status import in_words
-    from gateway.ledger import last_readings, refusals_of
-    from gateway.survey import member_of
+    from gateway.books.ledger import last_readings, refusals_of
+    from gateway.books.survey import member_of
+    from gateway.field.device_status import in_words
+    from gateway.inventory.asset_files import read_whole
     from gateway.views.devices import reading_row, refusal_row
 
     with told_plainly(as_json=json):
@@ -107,9 +107,9 @@ def adopt(
     json: Json = False,
 ) -> None:
     """Enter a device among those of an asset, in the asset file; nothing else there changes."""
-    from gateway.adopting import NotAdoptedError
-    from gateway.adopting import adopt as take_in
     from gateway.clock import SystemClock
+    from gateway.inventory.adopting import NotAdoptedError
+    from gateway.inventory.adopting import adopt as take_in
 
     with told_plainly(as_json=json):
         try:
@@ -134,8 +134,8 @@ def _settings(config: Path) -> "Config":
 
 
 def _now(settings: "Config", database: Path) -> "Now":
+    from gateway.books.survey import now_of
     from gateway.clock import SystemClock
-    from gateway.survey import now_of
 
     follows = settings.ingest.clock == "follow"
     return now_of(database, SystemClock().now_ms(), follows=follows)
@@ -157,7 +157,7 @@ def list_letters(
     json: Json = False,
 ) -> None:
     """What was refused, the latest first."""
-    from gateway.ledger import refusals_of
+    from gateway.books.ledger import refusals_of
     from gateway.views.devices import refusal_row
 
     with told_plainly(as_json=json):
@@ -169,8 +169,8 @@ def list_letters(
 @dlq.command("show")
 def show_letter(config: ConfigFile, number: int, *, json: Json = False) -> None:
     """One refused message, with what was in it and how many there were of the kind."""
-    from gateway.device_status import shown_time
-    from gateway.ledger import refusals_by_id, refusals_like
+    from gateway.books.ledger import refusals_by_id, refusals_like
+    from gateway.field.device_status import shown_time
     from gateway.views.devices import refusal_row
 
     with told_plainly(as_json=json):
@@ -239,10 +239,10 @@ def _letters(
     config: Path, numbers: list[int], reason: str, device: str, *, as_json: bool
 ) -> "list[Letter]":
     """Oldest first, as they came."""
+    from gateway.books.ledger import refusals_by_id, refusals_of, stored_among
     from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.dead_letters import Reader
-    from gateway.ledger import refusals_by_id, refusals_of, stored_among
+    from gateway.field.dead_letters import Reader
     from gateway.plans import prepare
     from gateway.sources import Sources
 
@@ -283,7 +283,7 @@ def _publish(
     from gateway.cli.simulating.options import login_of
     from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.dead_letters import paced
+    from gateway.field.dead_letters import paced
     from simulators.publisher import play
     from simulators.wire import Message
 

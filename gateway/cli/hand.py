@@ -19,9 +19,9 @@ from gateway.cli.output import Code, Json, answer, fail, say, table, told_plainl
 from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
-    from gateway.deeds import Deeds, Outcome
-    from gateway.people import Person
-    from gateway.silences import Silence
+    from gateway.cases.silences import Silence
+    from gateway.staff.deeds import Deeds, Outcome
+    from gateway.staff.people import Person
 
 silence = typer.Typer(help="Maintenance windows, in which nothing is filed.", no_args_is_help=True)
 
@@ -94,7 +94,7 @@ def approve(
     json: Json = False,
 ) -> None:
     """Let requests pass that wait for a person: over a budget, kept back, or in approval mode."""
-    from gateway.ledger import requests_of
+    from gateway.books.ledger import requests_of
 
     chosen = list(references or ())
     if all_ == bool(chosen):
@@ -203,11 +203,11 @@ def preview_silence(
     json: Json = False,
 ) -> None:
     """What such a window is about, when it comes, and which past incidents are of its kind."""
+    from gateway.books.ledger import fired_between
+    from gateway.cases.preview import preview
     from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.ledger import fired_between
     from gateway.plans import prepare
-    from gateway.preview import preview
 
     about = _About(asset, circuit, zone, rule, service, polygon)
     made = _silence(config, (start, for_, repeat, time_zone), ("preview", "-"), about, as_json=json)
@@ -230,9 +230,9 @@ def list_silences(
     json: Json = False,
 ) -> None:
     """The maintenance windows, with the next time that each is in force."""
+    from gateway.books.ledger import silences_of
+    from gateway.cases.preview import told
     from gateway.clock import SystemClock
-    from gateway.ledger import silences_of
-    from gateway.preview import told
 
     now_ms = SystemClock().now_ms()
     with told_plainly(as_json=json):
@@ -256,14 +256,14 @@ def end_silence(
 
 def _deeds(config: Path) -> "Deeds":
     """A command is held to no number of deeds a minute: who may give it may do anything."""
-    from gateway.deeds import Deeds, Via
+    from gateway.staff.deeds import Deeds, Via
     from gateway.views.books import Books
 
     return Deeds(Books(config), Via.COMMAND, per_minute_max=sys.maxsize)
 
 
 def _person(who: str) -> "Person":
-    from gateway.people import Person, Role
+    from gateway.staff.people import Person, Role
 
     return Person(who, Role.ADMIN)
 
@@ -293,8 +293,8 @@ def _silence(
     as_json: bool,
 ) -> "Silence":
     """The window that the options speak of, or the end of the command with what is wrong."""
+    from gateway.cases.silences import Silence, faults_of, ring_of
     from gateway.cli.simulating.options import seconds_of, time_ms
-    from gateway.silences import Silence, faults_of, ring_of
 
     start, for_, repeat, time_zone = when
     reading: list[Callable[[], Any]] = [
@@ -329,8 +329,8 @@ def _silence(
 
 
 def _time_zone(config: Any, *, as_json: bool) -> str:
+    from gateway.cityhall.profile import read_profile
     from gateway.config import read_config
-    from gateway.profile import read_profile
 
     with told_plainly(as_json=as_json):
         return read_profile(read_config(config)[0].city.profile).timezone

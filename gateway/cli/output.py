@@ -74,7 +74,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator
 @contextmanager
 def told_plainly(*, as_json: bool = False) -> Iterator[None]:
     """Errors of configuration and of outside parts as one clear message and their exit code."""
-    from gateway.credentials import BrokerError
+    from gateway.access.credentials import BrokerError
     from gateway.errors import ConfigError, StoreError
 
     try:

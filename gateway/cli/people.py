@@ -12,10 +12,10 @@ import typer
 
 from gateway.cli.output import Code, Json, answer, fail, say, table, told_plainly
 from gateway.cli.service import ConfigFile
-from gateway.people import Role
+from gateway.staff.people import Role
 
 if TYPE_CHECKING:
-    from gateway.accounts import Accounts
+    from gateway.staff.accounts import Accounts
 
 users = typer.Typer(no_args_is_help=True, help="People of the console: who, in which role.")
 tokens = typer.Typer(no_args_is_help=True, help="Programs that may use the HTTP interface.")
@@ -169,8 +169,8 @@ def _from_stdin(*, as_json: bool) -> str:
 
 
 def _accounts(config: Path) -> "Accounts":
-    from gateway.accounts import Accounts
     from gateway.config import read_config
+    from gateway.staff.accounts import Accounts
 
     return Accounts(read_config(config)[0].store.folder)
 
@@ -182,6 +182,6 @@ def _now_ms() -> int:
 
 
 def _written(ms: int) -> str:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     return rfc3339(ms)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.accounts import Accounts
+from gateway.books.ledger import incidents_of, progress_of, requests_of
 from gateway.cli.scoreboard import ledger_of, rules_by_code
 from gateway.cli.stage import Stage, StageError
 from gateway.clock import SystemClock
-from gateway.ledger import incidents_of, progress_of, requests_of
-from gateway.people import Role
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
 from simulators.plan import Plan
 from simulators.register import write_assets
 from simulators.score import Score, score

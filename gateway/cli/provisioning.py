@@ -13,8 +13,8 @@ import typer
 from gateway.cli.output import Code, Json, answer, fail, say, told_plainly
 
 if TYPE_CHECKING:
-    from gateway.logins import Login
-    from gateway.provisioning import Given, Keyring
+    from gateway.access.logins import Login
+    from gateway.access.provisioning import Given, Keyring
 
 _Names = Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Devices, or sources.")]
 _Bundled = Annotated[
@@ -143,8 +143,8 @@ def self_test(
     json: Json = False,
 ) -> None:
     """Publish and listen as the wrong device: exit 1 if the running broker lets any of it pass."""
-    from gateway.logins import read_login
-    from gateway.self_test import try_broker
+    from gateway.access.logins import read_login
+    from gateway.access.self_test import try_broker
 
     given = (broker, mosquitto, gateway_login)
     if sum(each is not None for each in given) != 1 or (gateway_login is None) != (
@@ -166,7 +166,7 @@ def self_test(
 
 
 def _own_logins(broker: Path | None, mosquitto: Path | None) -> tuple["Login", "Login"]:
-    from gateway import mosquitto_users, provisioning
+    from gateway.access import mosquitto_users, provisioning
 
     if mosquitto is not None:
         return mosquitto_users.self_test_logins(mosquitto)
@@ -189,7 +189,7 @@ def _place(
         message = "the bundled broker is found by its folder; a process is named for --mosquitto"
         fail(message, Code.USAGE, as_json=as_json)
     if pid_file is not None or pid is not None:
-        from gateway.hangup import pid_in, tell_mosquitto
+        from gateway.access.hangup import pid_in, tell_mosquitto
 
         with told_plainly(as_json=as_json):  # before anything is written
             pid = pid_in(pid_file) if pid_file is not None else pid or 0
@@ -213,9 +213,9 @@ def _checked(url: str) -> str:
 def _keyring(
     place: _Place, certificates: Path | None, url: str = "", gateway_url: str = ""
 ) -> "Keyring":
-    from gateway.authority import Authority
-    from gateway.mosquitto_users import ForMosquitto
-    from gateway.provisioning import Bundled, refuse
+    from gateway.access.authority import Authority
+    from gateway.access.mosquitto_users import ForMosquitto
+    from gateway.access.provisioning import Bundled, refuse
 
     if place.bundled is not None:
         if certificates is not None or url or gateway_url:
@@ -251,8 +251,8 @@ _UNTOLD = {
 
 
 def _tell(place: _Place, given: Sequence["Given"]) -> bool:
-    from gateway.hangup import tell_mosquitto
-    from gateway.provisioning import Bundled
+    from gateway.access.hangup import tell_mosquitto
+    from gateway.access.provisioning import Bundled
 
     if place.bundled is not None:
         return Bundled(place.bundled).tell(given)

@@ -29,8 +29,8 @@ def contract(out: _Out = None, *, as_json: Json = False) -> None:
     """What devices may publish, for machines: AsyncAPI, and with --out the JSON Schemas too."""
     import json
 
-    from gateway.asyncapi import asyncapi
-    from gateway.published import schemas
+    from gateway.field.asyncapi import asyncapi
+    from gateway.field.published import schemas
 
     document = asyncapi()
     if out is None:

@@ -15,7 +15,7 @@ from gateway.cli.output import Code, Json, answer, fail, findings_answer, say, t
 from gateway.cli.service import ConfigFile
 
 if TYPE_CHECKING:
-    from gateway.asset_difference import Difference
+    from gateway.inventory.asset_difference import Difference
 
 assets = typer.Typer(no_args_is_help=True, help="The asset registry.")
 
@@ -56,8 +56,8 @@ def import_(
     json: Json = False,
 ) -> None:
     """Check a file of assets, show what it would change, and with --apply put it in place."""
-    from gateway.asset_files import alone, replacing
     from gateway.config import read_config
+    from gateway.inventory.asset_files import alone, replacing
 
     with told_plainly(as_json=json), alone(read_config(config)[0].assets.files):
         offer = _offer(config, new, to, as_json=json)
@@ -83,9 +83,9 @@ def export(
     json: Json = False,
 ) -> None:
     """All assets in force, as one file that reads back as the same."""
-    from gateway.asset_files import read_whole
-    from gateway.asset_writing import FORMATS, written
     from gateway.config import read_config
+    from gateway.inventory.asset_files import read_whole
+    from gateway.inventory.asset_writing import FORMATS, written
 
     if format_ not in FORMATS:
         fail(f"--format {format_}: {' or '.join(FORMATS)}", Code.USAGE, as_json=json)
@@ -110,11 +110,11 @@ def _next(offer: _Offer, told: dict[str, Any], *, apply: bool) -> str:
 
 def _offer(config: Path, new: Path, to: Path | None, *, as_json: bool) -> _Offer:
     """Or the end of the command, with the findings of the new file."""
-    from gateway.asset_difference import difference
-    from gateway.asset_files import offered, read_whole
+    from gateway.books.ledger import incidents_of
     from gateway.config import read_config
     from gateway.errors import ConfigError
-    from gateway.ledger import incidents_of
+    from gateway.inventory.asset_difference import difference
+    from gateway.inventory.asset_files import offered, read_whole
 
     files = read_config(config)[0].assets.files
     target = _target(files, to, as_json=as_json)

@@ -19,7 +19,7 @@ LEDGER_TIMEOUT_S = 20.0
 
 def rules_by_code(profile: str) -> dict[str, str]:
     """A city's service code -> the first shipped rule that files it. ProfileError."""
-    from gateway.profile import read_profile
+    from gateway.cityhall.profile import read_profile
     from rules.files import load, read_library
 
     services = read_profile(profile).services

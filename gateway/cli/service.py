@@ -38,8 +38,8 @@ def run(config: ConfigFile, *, json: Json = False) -> None:
     from gateway.app import Gateway
     from gateway.config import read_config
     from gateway.errors import StoreError
-    from gateway.logs import Log, Said
     from gateway.plans import prepare
+    from gateway.watch.logs import Log, Said
 
     with told_plainly(as_json=json):
         plans = _plans_to_run(config)
@@ -99,7 +99,7 @@ def status(config: ConfigFile, *, json: Json = False) -> None:
     """
     from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.status import read_status
+    from gateway.watch.status import read_status
 
     with told_plainly(as_json=json):
         folder = read_config(config)[0].store.folder
@@ -132,10 +132,10 @@ def broker(
 
     Before it is ready it is tried: if a device could speak for another, it is not started.
     """
-    from gateway.credentials import BrokerConfig, credentials_path
-    from gateway.embedded import run_foreground
-    from gateway.provisioning import SELF_TEST_USERS, self_test_logins
-    from gateway.self_test import try_broker
+    from gateway.access.credentials import BrokerConfig, credentials_path
+    from gateway.access.embedded import run_foreground
+    from gateway.access.provisioning import SELF_TEST_USERS, self_test_logins
+    from gateway.access.self_test import try_broker
 
     def ready(url: str) -> None:
         try_broker(*self_test_logins(folder)).verdict(url)
@@ -191,9 +191,9 @@ def desk(
 
 def _plans_to_run(config: Path) -> "Plans":
     """Of the files; where only the rules are broken, with those in force last. ConfigError."""
+    from gateway.books.ledger import rules_in_force
     from gateway.config import read_config
     from gateway.errors import ConfigError
-    from gateway.ledger import rules_in_force
     from gateway.plans import RuleTexts, prepare, prepare_with
 
     read, secrets = read_config(config)
@@ -253,8 +253,8 @@ def _by_user(path: Path, what: str) -> dict[str, Sequence[str]]:
 
 def _log_plans(plans: "Plans") -> None:
     """What it starts with, and in the form of the configuration from now on."""
-    from gateway.logs import Log, Said, configure
     from gateway.reload import tell_findings
+    from gateway.watch.logs import Log, Said, configure
 
     log, bundle = Log("gateway.app"), plans.bundle
     configure(plans.config.logs.format)

@@ -12,8 +12,8 @@ from nicegui import ui
 
 from gateway.console.frame import Visit
 from gateway.console.parts import heading
-from gateway.deed import NEEDS, WHY_CHARS_MAX, Code, Deed, Outcome
-from gateway.people import Person
+from gateway.staff.deed import NEEDS, WHY_CHARS_MAX, Code, Deed, Outcome
+from gateway.staff.people import Person
 
 FIELD_CHARS_MAX = 200
 Said = Mapping[str, str]

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.cityhall.requests import duration
 from gateway.console.frame import Visit
 from gateway.console.parts import Cell, Tone, chip, heading, table
 from gateway.console.rule_charts import (
@@ -22,7 +23,6 @@ from gateway.console.rule_charts import (
 )
 from gateway.console.rule_parts import more
 from gateway.phrases import Phrases
-from gateway.requests import duration
 from gateway.views.rule_results import BacktestResult, Difference, FilingRow, SignalChart
 
 _TONES: dict[str, Tone] = {

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.cases.incident import State, Why
+from gateway.cityhall.delivery import State as Delivery
+from gateway.cityhall.telling import FIXED, REOPEN
 from gateway.console.parts import Tone, chip
-from gateway.deed import Deed
-from gateway.delivery import State as Delivery
-from gateway.device_status import DeviceState
-from gateway.incident import State, Why
+from gateway.field.device_status import DeviceState
 from gateway.phrases import Phrases
-from gateway.telling import FIXED, REOPEN
+from gateway.staff.deed import Deed
 from rules.instance import Cause, Phase
 
 

@@ -15,9 +15,9 @@ from gateway.console.case_words import device_states
 from gateway.console.city import kinds
 from gateway.console.frame import Visit
 from gateway.console.parts import Cell, Tone, facts, heading, scrolling, table
-from gateway.deeds import Deed, Outcome, may
-from gateway.device_status import SKEW_TOLD_S, DeviceState
+from gateway.field.device_status import SKEW_TOLD_S, DeviceState
 from gateway.phrases import Phrases
+from gateway.staff.deeds import Deed, Outcome, may
 from gateway.views.devices import DeviceView, Proposal, ReadingRow
 
 VALUES_CHARS_MAX = 300

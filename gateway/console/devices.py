@@ -15,7 +15,7 @@ from gateway.console.device import show_device, sign, skew_text
 from gateway.console.filters import CHARS_MAX, Filter, filter_form
 from gateway.console.frame import Console, Visit
 from gateway.console.parts import Cell, scrolling, table
-from gateway.device_status import DeviceState
+from gateway.field.device_status import DeviceState
 from gateway.phrases import Phrases
 from gateway.views.devices import (
     DeviceList,

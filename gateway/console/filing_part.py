@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.cityhall.delivery import EMERGENCY
 from gateway.console.asking import Question, ask
 from gateway.console.case_words import request_states
 from gateway.console.frame import Visit
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.console.parts import Cell as Fact
 from gateway.console.parts import Tone, chip, facts, heading
-from gateway.deed import NEEDS
-from gateway.deeds import Deed, may
-from gateway.delivery import EMERGENCY
+from gateway.staff.deed import NEEDS
+from gateway.staff.deeds import Deed, may
 from gateway.views.cityhall import BudgetUse, CityHall, DeskView, StateCount
 
 Refresh = Callable[[], Awaitable[object]]

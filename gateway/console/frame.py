@@ -21,12 +21,12 @@ from gateway.config import ConsoleSection
 from gateway.console.door import to_sign_in
 from gateway.console.lines import Lines
 from gateway.console.parts import heading
-from gateway.deeds import Deeds, Outcome
 from gateway.errors import ConfigError, StoreError
-from gateway.logs import Log, Said
-from gateway.people import Person
 from gateway.phrases import Phrases, direction, moment, read_phrases
+from gateway.staff.deeds import Deeds, Outcome
+from gateway.staff.people import Person
 from gateway.views.books import Books
+from gateway.watch.logs import Log, Said
 from gateway.web.sessions import COOKIE, Sessions
 from rules.rule import LANGUAGES
 

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.cases.incident import Why
+from gateway.cases.places import subject_name
 from gateway.clock import ms_of
 from gateway.console.case_words import (
     causes,
@@ -31,8 +33,6 @@ from gateway.console.incident_evidence import EvidencePart, missing_text
 from gateway.console.incidents import HERE, incident_path, number_of
 from gateway.console.parts import Cell, facts, heading, scrolling, table
 from gateway.console.rules import rule_path
-from gateway.incident import Why
-from gateway.places import subject_name
 from gateway.views.incident_page import (
     Brief,
     Missing,

@@ -12,16 +12,16 @@ from msgspec.structs import replace
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from gateway.cases.silences import Silence
 from gateway.console.asking import Field, Question, ask
 from gateway.console.case_words import deed_words
 from gateway.console.frame import Visit
 from gateway.console.incidents import number_of
 from gateway.console.silences import silence_dialog
-from gateway.deed import NEEDS, Code
-from gateway.deeds import Deed, Outcome, may
-from gateway.people import Person
 from gateway.phrases import Phrases
-from gateway.silences import Silence
+from gateway.staff.deed import NEEDS, Code
+from gateway.staff.deeds import Deed, Outcome, may
+from gateway.staff.people import Person
 from gateway.views.incidents import IncidentView
 
 CIRCUIT, ZONE, PLACE = "circuit:", "zone:", "place:"

@@ -11,14 +11,14 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from gateway.cases.incident import State
+from gateway.cases.places import subject_name
 from gateway.console.case_words import incident_chip, incident_states, request_chip
 from gateway.console.city import kinds
 from gateway.console.filters import CHARS_MAX, Filter, Pages, filter_form
 from gateway.console.frame import Console, Visit
 from gateway.console.live_table import Built, Cell, LiveTable, Row
-from gateway.deed import NUMBER_MAX
-from gateway.incident import State
-from gateway.places import subject_name
+from gateway.staff.deed import NUMBER_MAX
 from gateway.views.cityhall import Choices, choices_of, waiting_of
 from gateway.views.incidents import IncidentList, IncidentRow, Wanted, incidents_of
 

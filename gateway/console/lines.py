@@ -17,7 +17,7 @@ from nicegui import Client, core
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
-from gateway.people import Person
+from gateway.staff.people import Person
 from gateway.web.sessions import COOKIE
 
 PULSE_S = 0.5

@@ -14,8 +14,8 @@ from gateway.console.frame import Console, Visit
 from gateway.console.incidents import number_of
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.console.parts import Tone, chip
-from gateway.people import Role
 from gateway.phrases import Phrases
+from gateway.staff.people import Role
 from gateway.views.audit import AuditLine, audit_of
 
 HERE = "/log"

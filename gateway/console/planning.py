@@ -10,11 +10,11 @@ from typing import Any
 
 from nicegui import ui
 
+from gateway.cases.places import subject_name
 from gateway.console.city import kinds
 from gateway.console.frame import Console, Visit
 from gateway.console.parts import Cell, chip, heading, scrolling, table
 from gateway.phrases import Phrases
-from gateway.places import subject_name
 from gateway.views.planning import (
     DAYS,
     EarlyRow,

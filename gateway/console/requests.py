@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from gateway.cases.places import subject_name
+from gateway.cityhall.delivery import State
 from gateway.clock import ms_of
 from gateway.console.asking import Question, ask
 from gateway.console.case_words import request_chip, request_states
@@ -21,11 +23,9 @@ from gateway.console.incidents import incident_path, number_of
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.console.parts import heading
 from gateway.console.silences import SilencesPart
-from gateway.deeds import Code, Deed, Outcome, may
-from gateway.delivery import State
-from gateway.people import Person
 from gateway.phrases import Phrases
-from gateway.places import subject_name
+from gateway.staff.deeds import Code, Deed, Outcome, may
+from gateway.staff.people import Person
 from gateway.views.cityhall import cityhall_of
 from gateway.views.requests import RequestRow, requests_of
 

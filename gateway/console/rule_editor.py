@@ -23,8 +23,8 @@ from gateway.console.rule_compare import compare
 from gateway.console.rule_parts import Running, part
 from gateway.console.rule_tests import run_tests
 from gateway.console.rules import HERE, reload
-from gateway.deed import Code, Deed, Outcome, may
-from gateway.rule_files import hash_of
+from gateway.staff.deed import Code, Deed, Outcome, may
+from gateway.staff.rule_files import hash_of
 from gateway.views.rule_sheets import Sheet, draft_of, sheet_of
 from gateway.views.workbench import Checked, FoundFault, check_text, edited, shown
 

@@ -26,9 +26,9 @@ from gateway.console.rule_parts import (
 )
 from gateway.console.rule_tests import run_tests
 from gateway.console.rules import HERE, edit_path, rule_path
-from gateway.deed import Deed, Outcome, may
 from gateway.phrases import Phrases
 from gateway.plans import RuleTexts
+from gateway.staff.deed import Deed, Outcome, may
 from gateway.views.rule_page import Clause, ConditionView, Filed, RulePage, Timing, rule_page
 from gateway.views.rule_sheets import in_force
 from gateway.views.workbench import RECENT_DAYS

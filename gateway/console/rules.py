@@ -14,8 +14,8 @@ from gateway.console.asking import Question, ask
 from gateway.console.frame import Console, Visit
 from gateway.console.parts import Cell, chip, heading, table
 from gateway.console.rule_parts import finding_text, state_chip
-from gateway.deed import Deed, may
 from gateway.phrases import Phrases
+from gateway.staff.deed import Deed, may
 from gateway.views.workbench import RECENT_DAYS, FileLine, FoundFault, RuleLine, RulesView, rules_of
 
 HERE = "/rules"

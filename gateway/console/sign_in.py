@@ -12,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from gateway.accounts import Accounts, NotLetIn
 from gateway.console.frame import Console, set_up
 from gateway.console.parts import heading
 from gateway.phrases import Phrases, read_phrases
+from gateway.staff.accounts import Accounts, NotLetIn
 from gateway.web.sessions import COOKIE, drop_cookie, is_secure, set_cookie
 
 FIELD_CHARS_MAX = 1000

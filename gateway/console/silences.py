@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 
 from nicegui import ui
 
+from gateway.cases.places import subject_name
+from gateway.cases.silences import Silence
 from gateway.console.asking import Dialog, Question, ask, text_field
 from gateway.console.frame import Visit
 from gateway.console.live_table import Built, Cell, LiveTable, Row
 from gateway.console.parts import chip, heading, scrolling, table
-from gateway.deed import NEEDS, REPEAT_CHARS_MAX, faults_of_window
-from gateway.deeds import Deed, may
-from gateway.places import subject_name
-from gateway.silences import Silence
+from gateway.staff.deed import NEEDS, REPEAT_CHARS_MAX, faults_of_window
+from gateway.staff.deeds import Deed, may
 from gateway.views.cityhall import Choices, WindowPreview, choices_of, window_preview
 from gateway.views.silences import SilenceView, silences_of
 

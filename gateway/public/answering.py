@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from gateway.clock import Clock
 from gateway.errors import StoreError
-from gateway.logs import Log, Said
 from gateway.public import georeport, open_data, pages
 from gateway.public.answers import Answer, Kept, Packed, packed
 from gateway.public.asked import PARAMS, QUERY_CHARS_MAX, Asked, BadQuestionError
@@ -28,6 +27,7 @@ from gateway.public.latest import Latest
 from gateway.public.site import Site
 from gateway.public.tongue import Tongue, preferred, tongue
 from gateway.views.public_record import Record
+from gateway.watch.logs import Log, Said
 from rules.rule import LANGUAGES
 
 MAKERS = 2  # threads that make answers

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import msgspec
 
+from gateway.cityhall.requests import rfc3339
 from gateway.public.answers import Answer
 from gateway.public.asked import (
     DAY_MS,
@@ -23,7 +24,6 @@ from gateway.public.asked import (
 )
 from gateway.public.names import kinds, meanings, standings
 from gateway.public.tongue import Tongue
-from gateway.requests import rfc3339
 from gateway.views.public_record import Entry, Record
 
 ROOT = "/open311/v2"

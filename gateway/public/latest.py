@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from gateway.errors import StoreError
-from gateway.logs import Log, Said
 from gateway.views.public_record import Record
+from gateway.watch.logs import Log, Said
 
 FRESH_S = 10.0
 REST = 9  # times as long as the last reading took

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from gateway.cityhall.requests import rfc3339
 from gateway.public.answers import Answer
 from gateway.public.asked import Asked, Page, choice_of, page_of
 from gateway.public.names import kinds
 from gateway.public.tongue import Tongue
-from gateway.requests import rfc3339
 from gateway.views.public_record import Entry, Record
 from gateway.views.response_times import Times, times_of
 

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from gateway.cityhall.requests import rfc3339
 from gateway.public.answers import Answer
 from gateway.public.asked import Asked, BadQuestionError, Page, midnight_ms, page_of
 from gateway.public.georeport import ROOT
@@ -19,7 +20,6 @@ from gateway.public.names import kinds, meanings, standings
 from gateway.public.open_data import COLUMNS, LIMIT_MAX, TIMES_COLUMNS
 from gateway.public.site import Site
 from gateway.public.tongue import Tongue, own_names
-from gateway.requests import rfc3339
 from gateway.views.public_record import Choice, Record, Standing
 from gateway.views.response_times import Times, times_of
 

@@ -6,13 +6,13 @@ Wires the rooms and owns their life. All that comes in passes the guard first.
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway import logs
 from gateway.clock import Clock, SystemClock
 from gateway.public.answering import Answering
 from gateway.public.latest import Latest
 from gateway.public.site import Site, read_site
 from gateway.views.public_record import Choice, Record, read_record
 from gateway.views.response_times import times_of
+from gateway.watch import logs
 from gateway.web.guard import Guard
 from gateway.web.hosting import host
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from gateway.cityhall.profile import Profile, read_profile
 from gateway.config import PublicSection, read_config
-from gateway.profile import Profile, read_profile
 
 TITLE = "sense311"
 

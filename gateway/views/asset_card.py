@@ -6,9 +6,9 @@ about the asset stands on the map beside it.
 
 from pydantic import BaseModel
 
-from gateway.device_status import DeviceState, shown_time
-from gateway.fleet import Member
-from gateway.survey import member_of
+from gateway.books.survey import member_of
+from gateway.field.device_status import DeviceState, shown_time
+from gateway.field.fleet import Member
 from gateway.views.books import Books
 from gateway.views.devices import now_of
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from gateway.assets import Asset
+from gateway.inventory.assets import Asset
 from gateway.views.books import Books
 from gateway.views.city import AssetState
 from gateway.views.city_board import CityBoard

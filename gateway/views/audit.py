@@ -3,7 +3,7 @@
 A page at a time, the newest first; nothing is left out of it and nothing can be changed.
 """
 
-from gateway.audit import NEWEST, PAGE_ROWS_MAX, entries_of
+from gateway.books.audit import NEWEST, PAGE_ROWS_MAX, entries_of
 from gateway.views.books import Books
 from gateway.views.requests import Record
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.books.ledger import mark_of, rules_in_force
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, read_config
 from gateway.errors import ConfigError, StoreError
-from gateway.ledger import mark_of, rules_in_force
-from gateway.logs import Log, Said
 from gateway.plans import Plans, RuleTexts, prepare, prepare_with
-from gateway.status import read_status
+from gateway.watch.logs import Log, Said
+from gateway.watch.status import read_status
 
 NOT_RUNNING = {"state": "red", "problem": "the gateway has never run here", "at_ms": 0}
 

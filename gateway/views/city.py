@@ -15,13 +15,14 @@ from typing import NamedTuple
 import msgspec
 from pydantic import BaseModel
 
-from gateway import delivery, incident
-from gateway.device_status import DeviceState
-from gateway.open_cases import OpenCase, open_cases
-from gateway.places import Place, subject_name
+from gateway.books.open_cases import OpenCase, open_cases
+from gateway.books.survey import fleet_of
+from gateway.cases import incident
+from gateway.cases.places import Place, subject_name
+from gateway.cityhall import delivery
+from gateway.cityhall.requests import rfc3339
+from gateway.field.device_status import DeviceState
 from gateway.plans import Plans
-from gateway.requests import rfc3339
-from gateway.survey import fleet_of
 from gateway.views.books import Books
 from gateway.views.devices import now_of
 from rules.rule import Bundle

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from gateway.books.open_cases import open_cases
 from gateway.errors import ConfigError, StoreError
-from gateway.logs import Log, Said
-from gateway.open_cases import open_cases
 from gateway.views.books import Books
 from gateway.views.city import Ground, Quiet, ground_of, quiet, silent_assets, states_of, tag_of
+from gateway.watch.logs import Log, Said
 
 LOOK_MS = 250
 """A hundred open pages are one look at the books."""

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import urlsplit
 
-from gateway.by_hand import stopped
-from gateway.clearance import DAY_MS, HOUR_MS
+from gateway.books.by_hand import stopped
+from gateway.books.hall_book import Heap, heaps_of, sent_after, trouble_of
+from gateway.books.ledger import fired_between
+from gateway.cases.preview import preview
+from gateway.cases.silences import Silence
+from gateway.cityhall.clearance import DAY_MS, HOUR_MS
+from gateway.cityhall.delivery import CITY, EMERGENCY, State
 from gateway.config import FilingSection
-from gateway.delivery import CITY, EMERGENCY, State
-from gateway.device_status import shown_time
-from gateway.hall_book import Heap, heaps_of, sent_after, trouble_of
-from gateway.ledger import fired_between
-from gateway.preview import preview
-from gateway.reload_by_hand import is_running
-from gateway.silences import Silence
+from gateway.field.device_status import shown_time
+from gateway.staff.reload_by_hand import is_running
 from gateway.views.books import Books
 from gateway.views.requests import Record
 

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.adoptable import Hearsay, Likely, likely
-from gateway.device_status import DeviceState, in_words, shown_time
-from gateway.devices import NO_BOOT, Device
+from gateway.books.ledger import last_readings, refusals_of
+from gateway.books.survey import fleet_of, heard_of, member_of
+from gateway.books.survey import now_of as judged_at
 from gateway.effects import KeptRefusal, StoredReading
-from gateway.fleet import Member, Now
-from gateway.ledger import last_readings, refusals_of
-from gateway.survey import fleet_of, heard_of, member_of
-from gateway.survey import now_of as judged_at
+from gateway.field.device_status import DeviceState, in_words, shown_time
+from gateway.field.devices import NO_BOOT, Device
+from gateway.field.fleet import Member, Now
+from gateway.inventory.adoptable import Hearsay, Likely, likely
 from gateway.views.books import Books
 
 PAGE_ROWS_MAX = 200

@@ -9,21 +9,21 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
-from gateway.case_book import Wanted, incidents_page, journal_of
-from gateway.charts import thinned
-from gateway.deed import NUMBER_MAX
-from gateway.evidence import Case, Evidence
-from gateway.exhibit import evidence_of, explanation_of
-from gateway.georeport_form import write_form
-from gateway.hall_book import oldest_reading_ms, readings_up_to, received_ms_of
-from gateway.incident import Incident, State
-from gateway.inquiry import HISTORY_MS, Question, Unanswerable, inquire
-from gateway.ledger import case_of
+from gateway.books.case_book import Wanted, incidents_page, journal_of
+from gateway.books.hall_book import oldest_reading_ms, readings_up_to, received_ms_of
+from gateway.books.ledger import case_of
+from gateway.cases.incident import Incident, State
+from gateway.cityhall.georeport_form import write_form
+from gateway.cityhall.requests import rfc3339
+from gateway.exhibits.evidence import Case, Evidence
+from gateway.exhibits.exhibit import evidence_of, explanation_of
 from gateway.plans import Plans
-from gateway.requests import rfc3339
+from gateway.staff.deed import NUMBER_MAX
 from gateway.views.books import Books
 from gateway.views.requests import Record
 from gateway.views.rule_results import SignalChart, SignalLine, Span
+from gateway.workbench.charts import thinned
+from gateway.workbench.inquiry import HISTORY_MS, Question, Unanswerable, inquire
 from rules.clause import Clause
 from rules.explain import Explanation
 from rules.instance import Phase

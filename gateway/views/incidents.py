@@ -8,8 +8,7 @@ said as the gateway would answer.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gateway.assets import City
-from gateway.case_book import (
+from gateway.books.case_book import (
     LAST,
     PAGE_ROWS_MAX,
     explained_by,
@@ -18,14 +17,15 @@ from gateway.case_book import (
     journal_of,
     unfiled_record,
 )
-from gateway.case_book import Wanted as Query
-from gateway.deed import Deed
-from gateway.delivery import State as Delivery
-from gateway.device_status import shown_time
-from gateway.evidence import Evidence
-from gateway.exhibit import evidence_of
-from gateway.incident import State
+from gateway.books.case_book import Wanted as Query
+from gateway.cases.incident import State
+from gateway.cityhall.delivery import State as Delivery
+from gateway.exhibits.evidence import Evidence
+from gateway.exhibits.exhibit import evidence_of
+from gateway.field.device_status import shown_time
+from gateway.inventory.assets import City
 from gateway.plans import Plans
+from gateway.staff.deed import Deed
 from gateway.views.books import Books
 from gateway.views.city import titled
 from gateway.views.requests import (

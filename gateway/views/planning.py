@@ -10,12 +10,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from gateway import planning
-from gateway.assets import City
-from gateway.device_status import shown_time
+from gateway.books.survey import episodes_since, fills_since, known_since_ms, places_of
+from gateway.cases.places import PASSES_MAX
+from gateway.field.device_status import shown_time
+from gateway.inventory.assets import City
 from gateway.phrases import ENGLISH, Phrases
-from gateway.places import PASSES_MAX
 from gateway.planning import DAY_MS, Bin, Episode, Found
-from gateway.survey import episodes_since, fills_since, known_since_ms, places_of
 from gateway.views.books import Books
 from gateway.views.devices import now_of
 from rules.local_time import LocalTimes, schedule_of

@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from gateway.books.ledger import mark_of
+from gateway.books.public_book import FiledRequest, filed_of
+from gateway.cases.incident import Why
+from gateway.cityhall.following import CLOSED, DUPLICATE
+from gateway.cityhall.profile import Profile
 from gateway.clock import ms_of
-from gateway.following import CLOSED, DUPLICATE
-from gateway.incident import Why
-from gateway.ledger import mark_of
-from gateway.profile import Profile
-from gateway.public_book import FiledRequest, filed_of
 
 DECIMALS = 5  # of a degree: a metre, the lamp and not its neighbour
 TEXT_CHARS_MAX = 300

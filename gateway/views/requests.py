@@ -10,17 +10,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.case_book import (
+from gateway.books.case_book import (
     LAST,
     PAGE_ROWS_MAX,
     deliveries_of,
     request_record,
     requests_page,
 )
-from gateway.deed import Deed
-from gateway.delivery import Approved, Diverted, Event, Found, Retry, State
-from gateway.device_status import shown_time
-from gateway.outbox import legal
+from gateway.cityhall.delivery import Approved, Diverted, Event, Found, Retry, State
+from gateway.cityhall.outbox import legal
+from gateway.field.device_status import shown_time
+from gateway.staff.deed import Deed
 from gateway.views.books import Books
 
 _MOVES: Mapping[Deed, type[Event]] = {

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.ledger import unfiled_of
-from gateway.rule_book import Tally, tallies
+from gateway.books.ledger import unfiled_of
+from gateway.books.rule_book import Tally, tallies
 from gateway.views.books import Books
 from gateway.views.rule_sheets import Shown, in_force, whole
 from gateway.views.workbench import DAY_MS, RECENT_DAYS, RuleLine, rule_line

@@ -13,9 +13,8 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from gateway.logs import Log, Said
+from gateway.books.rule_book import span_of
 from gateway.plans import RuleTexts
-from gateway.rule_book import span_of
 from gateway.views.books import Books
 from gateway.views.rule_results import (
     Answer,
@@ -28,6 +27,7 @@ from gateway.views.rule_results import (
 )
 from gateway.views.rule_sheets import Shown, in_force
 from gateway.views.workbench import edited
+from gateway.watch.logs import Log, Said
 
 RUN_S = 120.0
 SOFT_S = 100.0

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.errors import ConfigError
 from gateway.plans import RuleTexts, read_rules
-from gateway.rule_files import NotOursError, editable, hash_of
+from gateway.staff.rule_files import NotOursError, editable, hash_of
 from gateway.views.books import Books
 from rules.files import read_library
 from rules.rule import Bundle, Rule

@@ -3,10 +3,10 @@
 Says what `silence ls` says, and the lists that it is made of.
 """
 
-from gateway.device_status import shown_time
-from gateway.ledger import silences_of as known_silences
-from gateway.preview import told
-from gateway.silences import Silence
+from gateway.books.ledger import silences_of as known_silences
+from gateway.cases.preview import told
+from gateway.cases.silences import Silence
+from gateway.field.device_status import shown_time
 from gateway.views.books import Books
 from gateway.views.requests import Record
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from difflib import unified_diff
 from typing import Any, Literal
 
+from gateway.books.rule_book import Tally, tallies
 from gateway.errors import ConfigError
 from gateway.plans import RuleTexts, revised
-from gateway.rule_book import Tally, tallies
 from gateway.views.books import Books
 from gateway.views.rule_sheets import (
     Shown,

@@ -10,15 +10,16 @@ from pathlib import Path
 from fastapi import FastAPI
 from nicegui import ui
 
-from gateway import api, logs
-from gateway.accounts import Accounts
+from gateway import api
 from gateway.config import ConsoleSection
 from gateway.console import pages
 from gateway.console.door import Door
 from gateway.console.frame import Console
 from gateway.console.sign_in import routes as ways_in
-from gateway.deeds import Deeds, Via
+from gateway.staff.accounts import Accounts
+from gateway.staff.deeds import Deeds, Via
 from gateway.views.books import Books
+from gateway.watch import logs
 from gateway.web import vitals
 from gateway.web.guard import Guard
 from gateway.web.hosting import host

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from gateway.accounts import Standing
-from gateway.people import Person, Role
+from gateway.staff.accounts import Standing
+from gateway.staff.people import Person, Role
 
 COOKIE = "sense311_session"
 SESSIONS_MAX = 1000

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.books.tally import Figures, figures_of
 from gateway.errors import GatewayError
-from gateway.health import Verdict, live, ready
-from gateway.logs import Log, Said
-from gateway.metrics import CONTENT_TYPE, exposition
-from gateway.tally import Figures, figures_of
 from gateway.views.books import NOT_RUNNING, Books
+from gateway.watch.health import Verdict, live, ready
+from gateway.watch.logs import Log, Said
+from gateway.watch.metrics import CONTENT_TYPE, exposition
 
 COUNTED_FOR_MS = 1_000
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

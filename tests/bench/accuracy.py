@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.backtest import Backtest
 from gateway.cli.simulating.judging import DAY_S, Verdict
 from gateway.cli.simulating.judging import judge as judge_plan
 from gateway.cli.workbench.judgement import judge as judge_result
 from gateway.cli.workbench.materials import Place, bundle_of, gather, labels_of, sources_of
+from gateway.workbench.backtest import Backtest
 from rules.files import load, read_library
 from simulators.demands import Demands
 from simulators.plan import Plan

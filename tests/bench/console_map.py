@@ -36,12 +36,12 @@ sys.path += [str(ROOT), str(ROOT / "tests")]  # after what is installed: tests/g
 
 import map_city  # noqa: E402
 
-from gateway.accounts import Accounts  # noqa: E402
+from gateway.books.store import Store  # noqa: E402
+from gateway.books.stored_rows import INCIDENT_HOLES, incident_row  # noqa: E402
+from gateway.cases.incident import State  # noqa: E402
 from gateway.effects import Effects  # noqa: E402
-from gateway.incident import State  # noqa: E402
-from gateway.people import Role  # noqa: E402
-from gateway.store import Store  # noqa: E402
-from gateway.stored_rows import INCIDENT_HOLES, incident_row  # noqa: E402
+from gateway.staff.accounts import Accounts  # noqa: E402
+from gateway.staff.people import Role  # noqa: E402
 from gateway.web.sessions import COOKIE  # noqa: E402
 
 PARTS = ROOT / ".venv" / "node"

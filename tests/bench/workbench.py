@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.trial import relatives, run
+from gateway.workbench.trial import relatives, run
 from rules.almanac import Almanac
 from rules.checks import check
 from rules.files import load, read_library

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway.devices import Device
-from gateway.places import metres
-from gateway.roadway import Roadway
+from gateway.cases.places import metres
+from gateway.cases.roadway import Roadway
+from gateway.field.devices import Device
 from gateway.telemetry import Address, Reading
 from rules.files import load, read_library
 from rules.scene import Scene

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from gateway.trial import relatives
+from gateway.workbench.trial import relatives
 from rules.engine import Engine
 from rules.files import load, shipped_templates
 from rules.instance import Phase

@@ -37,7 +37,7 @@ def main():
 def guided(seconds, seed):
     import atheris
 
-    with atheris.instrument_imports(include=["rules", "gateway.trial"]):
+    with atheris.instrument_imports(include=["rules", "gateway.workbench.trial"]):
         import rule_harm
         import rule_noise
 

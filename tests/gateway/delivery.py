@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from gateway.delivery import Row, ServiceRequest, State
-from gateway.outbox import RowChangedError, reference_for
+from gateway.cityhall.delivery import Row, ServiceRequest, State
+from gateway.cityhall.outbox import RowChangedError, reference_for
 
 KEY = "canary-key-7f3a"
 T0_MS = 1_768_500_000_000

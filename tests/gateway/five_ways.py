@@ -12,16 +12,16 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from gateway.assets import read_assets
-from gateway.backtest import Backtest
+from gateway.books.ledger import all_readings
 from gateway.cli.workbench.materials import Place, gather
 from gateway.core import Core
 from gateway.effects import Incoming, Saved, Settings
-from gateway.inquiry import Received, from_store, inquire
-from gateway.ledger import all_readings
+from gateway.inventory.assets import read_assets
 from gateway.telemetry import Decoder
-from gateway.trial import _Trial
 from gateway.values import heard
+from gateway.workbench.backtest import Backtest
+from gateway.workbench.inquiry import Received, from_store, inquire
+from gateway.workbench.trial import _Trial
 from rules.case import FAULTS, Feed, Mark
 from rules.fields import HEARD
 from rules.files import load

@@ -4,9 +4,9 @@ free to change.
 
 from small_city import Gate, at, body, city_of, sent
 
-from gateway.backtest import backtest
 from gateway.effects import Settings
-from gateway.inquiry import Received
+from gateway.workbench.backtest import backtest
+from gateway.workbench.inquiry import Received
 from rules.files import load
 
 SILENCE = """\

@@ -14,9 +14,9 @@ import pytest
 from conftest import Mosquitto, wait_until
 from typer.testing import CliRunner
 
+from gateway.access.credentials import BrokerConfig
+from gateway.access.embedded import Broker
 from gateway.cli import app
-from gateway.credentials import BrokerConfig
-from gateway.embedded import Broker
 
 LEAVES = ("telemetry", "batch", "status")
 GATEWAY_FILTERS = [f"city/v1/+/+/+/{leaf}" for leaf in LEAVES]

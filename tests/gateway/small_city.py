@@ -5,11 +5,11 @@ Minutes count from 20:00 on a January evening in Chicago, when it is night there
 
 import json
 
-from gateway.assets import Asset, City
+from gateway.cases.orders import Given
+from gateway.cityhall.requests import rfc3339
 from gateway.core import Core
 from gateway.effects import Incoming, Saved, Settings
-from gateway.orders import Given
-from gateway.requests import rfc3339
+from gateway.inventory.assets import Asset, City
 from rules.files import load, read_library
 
 MINUTE_MS = 60_000

@@ -13,12 +13,19 @@ from conftest import wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import accounts as room
-from gateway import passwords
-from gateway.accounts import FAILURES_MAX, FAILURES_MS, IN_LINE_MAX, Accounts, NotLetIn, Standing
 from gateway.errors import ConfigError
-from gateway.passwords import fits, hashed, new_password, weakness
-from gateway.people import Person, Role
+from gateway.staff import accounts as room
+from gateway.staff import passwords
+from gateway.staff.accounts import (
+    FAILURES_MAX,
+    FAILURES_MS,
+    IN_LINE_MAX,
+    Accounts,
+    NotLetIn,
+    Standing,
+)
+from gateway.staff.passwords import fits, hashed, new_password, weakness
+from gateway.staff.people import Person, Role
 from gateway.web import sessions as cookies
 from gateway.web.sessions import COOKIE, SESSIONS_MAX, Sessions
 
@@ -332,7 +339,7 @@ def test_a_broken_file_lets_nobody_in_and_says_why(ana, caplog, content, told):
         assert ana.sign_in("ana", CANARY, NOW_MS) is NotLetIn.CLOSED
         assert ana.by_token(text, NOW_MS) is NotLetIn.CLOSED
         assert ana.standing("ana") is None
-    assert [record.name for record in caplog.records] == ["gateway.accounts"]
+    assert [record.name for record in caplog.records] == ["gateway.staff.accounts"]
     for shown in (caplog.text, ana.problem(), refusal_of(ana.add_user, "b", Role.VIEWER, NOW_MS)):
         assert told in shown
         assert "help:" in shown

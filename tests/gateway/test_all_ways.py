@@ -29,8 +29,8 @@ from five_ways import (
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.inquiry import Question
-from gateway.store import Store
+from gateway.books.store import Store
+from gateway.workbench.inquiry import Question
 from tests.rules.random_rules import CLOCKS_CHANGE_MS, DUSK_MS, bodies
 
 HOUR_MS = 60 * MINUTE_MS

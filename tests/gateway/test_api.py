@@ -10,10 +10,10 @@ from conftest import CANARY_KEY
 from staffed import OPERATOR, VIEWER, Staffed, serving
 
 from gateway import api
-from gateway.accounts import Accounts
 from gateway.api.acting import AT_ONCE_MAX
-from gateway.people import Role
-from gateway.status import write_status
+from gateway.staff.accounts import Accounts
+from gateway.staff.people import Role
+from gateway.watch.status import write_status
 
 DAY_MS = 86_400_000
 ERROR = {"code", "text", "path", "hint"}

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 import pytest
 from conftest import CANARY_KEY, SENSE311, a_bin, a_lamp
 
-from gateway import devices
 from gateway.app import Gateway
 from gateway.config import read_config
+from gateway.field import devices
 from gateway.plans import prepare
 
 pytestmark = pytest.mark.slow

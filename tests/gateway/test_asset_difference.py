@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.adoption import with_devices
-from gateway.asset_difference import Change, Handed, Recalibration, difference
-from gateway.asset_writing import FORMATS, written
-from gateway.assets import City, read_assets
-from gateway.ngsi_assets import entities_in
+from gateway.inventory.adoption import with_devices
+from gateway.inventory.asset_difference import Change, Handed, Recalibration, difference
+from gateway.inventory.asset_writing import FORMATS, written
+from gateway.inventory.assets import City, read_assets
+from gateway.inventory.ngsi_assets import entities_in
 from rules.fields import REPORTED_KINDS
 
 NEW_YEAR = "2026-01-01T00:00:00Z"

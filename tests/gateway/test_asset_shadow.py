@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from small_city import Gate, at, city_of, lamp
 
-from gateway.assets import City, read_assets
-from gateway.ledger import unfiled_of
-from gateway.store import Store
+from gateway.books.ledger import unfiled_of
+from gateway.books.store import Store
+from gateway.inventory.assets import City, read_assets
 
 LIT, DARK = 58.0, 0.0
 

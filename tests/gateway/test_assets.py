@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.assets import City, Properties, circuit_id, read_assets, zone_id
 from gateway.clock import ms_of
+from gateway.inventory.assets import City, Properties, circuit_id, read_assets, zone_id
 
 
 def feature(lon: object = -87.63, lat: object = 41.88, **properties: object) -> dict[str, object]:

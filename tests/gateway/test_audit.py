@@ -7,16 +7,16 @@ import pytest
 from staffed import ADMIN, OPERATOR, T0_MS, VIEWER, Staffed
 from typer.testing import CliRunner
 
-from gateway import by_hand
-from gateway.audit import Entry, entries_of
+from gateway.books import by_hand
+from gateway.books.audit import Entry, entries_of
+from gateway.books.schema import MIGRATIONS
+from gateway.books.store import Store
 from gateway.cli import app
 from gateway.cli.audit import audit as audit_command
-from gateway.deed import Code, Deed
-from gateway.deeds import Via
 from gateway.errors import StoreBroken
-from gateway.people import Role
-from gateway.schema import MIGRATIONS
-from gateway.store import Store
+from gateway.staff.deed import Code, Deed
+from gateway.staff.deeds import Via
+from gateway.staff.people import Role
 from gateway.views.audit import audit_of
 
 
@@ -74,7 +74,7 @@ def test_an_order_and_its_entry_are_there_together_or_not_at_all(staffed, monkey
     def fail(*_args):
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("gateway.audit.enter", fail)
+    monkeypatch.setattr("gateway.books.audit.enter", fail)
     with pytest.raises(StoreBroken):
         by_hand.stop(staffed.database, entry(1))
     one, two, _ = staffed.incidents()

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_city import at, city_of, sent
 
-from gateway.backtest import NEAR_MAX, SPANS_MAX, own_delay_ms
 from gateway.effects import Settings
-from gateway.inquiry import Received
+from gateway.workbench.backtest import NEAR_MAX, SPANS_MAX, own_delay_ms
+from gateway.workbench.inquiry import Received
 
 MINUTE_MS = 60_000
 
@@ -183,7 +183,7 @@ def test_a_hole_in_the_recording_costs_no_year_of_minutes():
 
 def test_settings_of_the_gateway_count():
     """Simulated readings are refused unless they are allowed."""
-    from gateway.backtest import backtest
+    from gateway.workbench.backtest import backtest
 
     simulated = Received(at(0), sent("b0", {"ts": None, "values": {"fill_pct": 1}, "sim": True},
                                      kind="bin"))  # fmt: skip

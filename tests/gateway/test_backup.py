@@ -17,19 +17,19 @@ import typer
 from conftest import CANARY_KEY, SENSE311, GatewayProcess, a_bin
 from typer.testing import CliRunner
 
-from gateway import schema
-from gateway.backup import BackupError, back_up, check, restore
-from gateway.city_book import row_where
+from gateway.books import schema
+from gateway.books.backup import BackupError, back_up, check, restore
+from gateway.books.city_book import row_where
+from gateway.books.doubts import CACHED_MS, DAY_MS, LOOK_MS, put_in_doubt
+from gateway.books.schema import MIGRATIONS
+from gateway.books.store import Store
+from gateway.cases.incident import Incident
+from gateway.cases.incident import State as Standing
+from gateway.cityhall.delivery import Absent, Approved, Policy, Row, ServiceRequest, State
+from gateway.cityhall.outbox import advance, reference_for
 from gateway.cli.backup import add_to
-from gateway.delivery import Absent, Approved, Policy, Row, ServiceRequest, State
-from gateway.doubts import CACHED_MS, DAY_MS, LOOK_MS, put_in_doubt
 from gateway.effects import Effects
 from gateway.errors import StoreBroken
-from gateway.incident import Incident
-from gateway.incident import State as Standing
-from gateway.outbox import advance, reference_for
-from gateway.schema import MIGRATIONS
-from gateway.store import Store
 
 MADE_MS = 1_768_500_000_000
 NOW_MS = MADE_MS + 3_600_000
@@ -108,7 +108,7 @@ def doubted(tmp_path, *rows, now_ms=NOW_MS):
 
 
 def store_row(db, row):
-    from gateway.stored_rows import ROW_COLUMNS, ROW_HOLES, columns_of
+    from gateway.books.stored_rows import ROW_COLUMNS, ROW_HOLES, columns_of
 
     db.execute(f"INSERT INTO outbox ({ROW_COLUMNS}) VALUES ({ROW_HOLES})", columns_of(row))
 

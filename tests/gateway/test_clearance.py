@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from delivery import T0_MS, a_row
 
-from gateway.clearance import DAY_MS, HOUR_MS, Clearance, Mode, Terms
-from gateway.delivery import Approved, Filed, Found, Policy, Retry, State, Withdrawn
-from gateway.filing import Filer
-from gateway.outbox import advance
-from gateway.profile import read_profile
+from gateway.cityhall.clearance import DAY_MS, HOUR_MS, Clearance, Mode, Terms
+from gateway.cityhall.delivery import Approved, Filed, Found, Policy, Retry, State, Withdrawn
+from gateway.cityhall.filing import Filer
+from gateway.cityhall.outbox import advance
+from gateway.cityhall.profile import read_profile
 
 
 def row_in(zone="north", service="STREETLIGHT_OUT", key="lamp-1", **more):

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from nicegui import Client, ui
 from staffed import ADMIN, OPERATOR, T0_MS, VIEWER, Staffed
 
+from gateway.cases.incident import State, Why
+from gateway.cityhall.delivery import Event
+from gateway.cityhall.delivery import State as Delivery
+from gateway.cityhall.requests import rfc3339
 from gateway.console import case_words, incidents
 from gateway.console.incident_deeds import SHOWN, acts_of
 from gateway.console.incidents import number_of
 from gateway.console.live_table import Built, LiveTable, Row
 from gateway.console.requests import age_text, together
 from gateway.console.silences import _names
-from gateway.deed import NUMBER_MAX, Code, Deed, Outcome
-from gateway.delivery import Event
-from gateway.delivery import State as Delivery
-from gateway.incident import State, Why
 from gateway.phrases import ENGLISH
-from gateway.requests import rfc3339
+from gateway.staff.deed import NUMBER_MAX, Code, Deed, Outcome
 from gateway.views.incidents import Wanted, incident_view
 from rules.instance import Cause, Phase
 

@@ -18,8 +18,8 @@ from small_city import (
     sent,
 )
 
+from gateway.books.store import Store
 from gateway.core import STEPS_MAX
-from gateway.store import Store
 from rules.files import load, read_library
 
 LIT, DARK = 58.0, 0.0

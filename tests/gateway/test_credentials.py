@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.credentials import BrokerConfig, BrokerError, BrokerReason, prepare
+from gateway.access.credentials import BrokerConfig, BrokerError, BrokerReason, prepare
 
 DEVICES = {"lamp-a": ["lamp-a"], "lamp-b": ["lamp-b"], "fleet": ["*"]}
 SOURCES = {"lorawan": ["v3/+/devices/+/up"]}

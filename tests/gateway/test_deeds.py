@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 from staffed import ADMIN, MINUTE_MS, OPERATOR, OWN_RULES, T0_MS, VIEWER, Staffed
 
-from gateway.deed import NEEDS, NUMBER_MAX, WHY_CHARS_MAX, Deed, faults_of_window, kept
-from gateway.deeds import Code, Deeds, Via
-from gateway.people import Person, Role
-from gateway.rule_files import hash_of
-from gateway.silences import Silence
+from gateway.cases.silences import Silence
+from gateway.staff.deed import NEEDS, NUMBER_MAX, WHY_CHARS_MAX, Deed, faults_of_window, kept
+from gateway.staff.deeds import Code, Deeds, Via
+from gateway.staff.people import Person, Role
+from gateway.staff.rule_files import hash_of
 from gateway.views.audit import audit_of
 
 WINDOW = Silence(who="", why="", from_ms=T0_MS, for_ms=3_600_000, assets=("B-1",))
@@ -472,7 +472,7 @@ def test_with_a_broken_configuration_a_deed_fails_in_words(staffed):
 
 def test_too_many_orders_for_a_gateway_that_does_not_run_are_refused(staffed, monkeypatch):
     """Whoever gives more has not looked."""
-    monkeypatch.setattr("gateway.by_hand.WAITING_MAX", 2)
+    monkeypatch.setattr("gateway.books.by_hand.WAITING_MAX", 2)
     deeds, (one, two, three) = staffed.deeds(), staffed.incidents()
     codes = [deeds.merge(OPERATOR, two, one, "w").code for _ in range(3)]
     assert codes == [Code.WAITING, Code.WAITING, Code.REFUSED]

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 from delivery import KEY, T0_MS, a_row, running_desk
 
-from gateway.catalogue import FRESH_S, UNREAD_S, Catalogue
-from gateway.definition import Attribute, attributes_of, faults_of, offers_of, unknown_service
-from gateway.delivery import CannotTell, Cause, Filed, NotSent, Refused
-from gateway.georeport_read import read_record, read_records
-from gateway.open311 import Open311Client
-from gateway.profile import Profile, Wire
+from gateway.cityhall.catalogue import FRESH_S, UNREAD_S, Catalogue
+from gateway.cityhall.definition import (
+    Attribute,
+    attributes_of,
+    faults_of,
+    offers_of,
+    unknown_service,
+)
+from gateway.cityhall.delivery import CannotTell, Cause, Filed, NotSent, Refused
+from gateway.cityhall.georeport_read import read_record, read_records
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.profile import Profile, Wire
 
 KIND = {"code": "KIND", "datatype": "singlevaluelist", "required": "true",
         "values": [{"key": "OUT", "name": "Out"}, {"key": "DIM", "name": "Dim"}]}  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.device_status import (
+from gateway.effects import Effects, StoredRefusal
+from gateway.field.device_status import (
     HOUR_MS,
     OFFLINE_MS,
     DeviceState,
@@ -17,10 +18,9 @@ from gateway.device_status import (
     patience_with,
     state_of,
 )
-from gateway.devices import Device, Trust
-from gateway.effects import Effects, StoredRefusal
-from gateway.notices import NOTICE_EVERY_MS, STRANGERS_MAX, Notices
-from gateway.replies import Replies
+from gateway.field.devices import Device, Trust
+from gateway.field.notices import NOTICE_EVERY_MS, STRANGERS_MAX, Notices
+from gateway.field.replies import Replies
 
 T0 = 1_768_453_200_000
 LATE, SILENT = patience_with(Device("d", kind="bin"))

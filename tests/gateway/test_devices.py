@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import devices
-from gateway.devices import (
+from gateway.field import devices
+from gateway.field.devices import (
     DIGESTS_MAX,
     LIVES_MAX,
     RUNS_MAX,

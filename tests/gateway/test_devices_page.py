@@ -16,12 +16,15 @@ import pytest
 from test_docs import FENCE, PORT, arguments_of, run, workshop
 from typer.testing import CliRunner
 
+from gateway.access.credentials import _PAYLOAD_BYTES_MAX
+from gateway.cityhall.requests import rfc3339
 from gateway.cli import app
 from gateway.codecs import codecs
 from gateway.contract import FAULTS_MAX, SAMPLES_MAX, SAMPLES_MIN, MessageBase
-from gateway.credentials import _PAYLOAD_BYTES_MAX
-from gateway.device_status import DeviceState
-from gateway.devices import (
+from gateway.effects import REFUSED_BYTES_KEPT
+from gateway.envelopes import envelopes
+from gateway.field.device_status import DeviceState
+from gateway.field.devices import (
     AGE_MS_MAX,
     DIGESTS_MAX,
     EPOCH_MS_MIN,
@@ -31,11 +34,8 @@ from gateway.devices import (
     SKEW_MS_MAX,
     UNTIMED_REPEAT_MS,
 )
-from gateway.effects import REFUSED_BYTES_KEPT
-from gateway.envelopes import envelopes
-from gateway.published import MEANINGS, message_schema, schemas
-from gateway.replies import ACK_EVERY_MS, DEAD_LETTER_EVERY_MS
-from gateway.requests import rfc3339
+from gateway.field.published import MEANINGS, message_schema, schemas
+from gateway.field.replies import ACK_EVERY_MS, DEAD_LETTER_EVERY_MS
 from gateway.sources import PAYLOAD_BYTES_MAX
 from gateway.telemetry import (
     BATCH_BYTES_MAX,

@@ -5,9 +5,9 @@ import time
 import pytest
 from delivery import KEY, a_row, running_desk
 
-from gateway.delivery import Filed, Found, NotSent, Tokened, TokenResolved
-from gateway.open311 import Open311Client
-from gateway.profile import ProfileError, Wire, built_in_profiles, read_profile
+from gateway.cityhall.delivery import Filed, Found, NotSent, Tokened, TokenResolved
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.profile import ProfileError, Wire, built_in_profiles, read_profile
 from simulators.desk import DIALECTS
 
 CITIES = [name for name in built_in_profiles() if name != "desk"]

@@ -4,7 +4,7 @@ from history_scenes import FULL, bundle_of, run, series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.difference import difference
+from gateway.workbench.difference import difference
 
 MINUTE_MS = 60_000
 

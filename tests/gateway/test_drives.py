@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from gateway.devices import Device
-from gateway.places import EARTH_M_PER_DEG, metres
-from gateway.roadway import Roadway
+from gateway.cases.places import EARTH_M_PER_DEG, metres
+from gateway.cases.roadway import Roadway
+from gateway.field.devices import Device
 from gateway.telemetry import Address, Reading
 from rules.files import load, read_library
 from rules.scene import Scene

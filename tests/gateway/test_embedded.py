@@ -15,8 +15,8 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
-from gateway.credentials import BrokerConfig, BrokerError, BrokerReason, Credentials, prepare
-from gateway.embedded import Broker
+from gateway.access.credentials import BrokerConfig, BrokerError, BrokerReason, Credentials, prepare
+from gateway.access.embedded import Broker
 
 DEVICES = {"lamp-a": ["lamp-a"], "lamp-b": ["lamp-b"], "fleet": ["*"]}
 SOURCES = {"lorawan": ["v3/+/devices/+/up"]}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.entities import CONTEXT, Dialect, entity_of
+from gateway.cityhall.entities import CONTEXT, Dialect, entity_of
 
 REQUEST = {
     "lat": 41.88, "long": -87.63, "description": "Lamp L-1 is out; 0 W (expected 60 W).",

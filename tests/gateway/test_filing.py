@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.delivery import (
+from gateway.cityhall.delivery import (
     CannotTell,
     Cause,
     Claimed,
@@ -27,7 +27,7 @@ from gateway.delivery import (
     TokenResolved,
     Unknown,
 )
-from gateway.filing import (
+from gateway.cityhall.filing import (
     DOWN_PAUSE_MS_MAX,
     FAILURES_IN_A_ROW_MAX,
     ROWS_PER_PASS,
@@ -37,10 +37,10 @@ from gateway.filing import (
     event_name,
     judged,
 )
-from gateway.georeport_http import Timeouts
-from gateway.open311 import Open311Client
-from gateway.outbox import RowChangedError, advance
-from gateway.profile import Listing, Profile, read_profile
+from gateway.cityhall.georeport_http import Timeouts
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.outbox import RowChangedError, advance
+from gateway.cityhall.profile import Listing, Profile, read_profile
 
 H_S = 60
 PROFILE = Profile.model_validate(

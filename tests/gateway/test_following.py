@@ -7,15 +7,23 @@ from dataclasses import replace
 import pytest
 from delivery import KEY, a_row, running_desk
 
-from gateway.delivery import CannotTell, Cause
+from gateway.books.ledger import request_story, requests_of
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, State
+from gateway.cityhall.delivery import CannotTell, Cause
+from gateway.cityhall.filing import Filer, Health
+from gateway.cityhall.following import (
+    AT_ONCE,
+    CLOSED_DAYS,
+    DAY_MS,
+    TROUBLE_MS,
+    Followed,
+    Follower,
+    seen,
+)
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.profile import read_profile
 from gateway.effects import Effects
-from gateway.filing import Filer, Health
-from gateway.following import AT_ONCE, CLOSED_DAYS, DAY_MS, TROUBLE_MS, Followed, Follower, seen
-from gateway.incident import Incident, State
-from gateway.ledger import request_story, requests_of
-from gateway.open311 import Open311Client
-from gateway.profile import read_profile
-from gateway.store import Store
 
 HOUR_MS = 3_600_000
 T0_MS = 1_768_500_000_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.condition import DeskSeen, Halt, Link, Parts, Trouble, figures, told
-from gateway.health import AGE_MS_MAX, Unfit, age_ms, live, ready
+from gateway.watch.condition import DeskSeen, Halt, Link, Parts, Trouble, figures, told
+from gateway.watch.health import AGE_MS_MAX, Unfit, age_ms, live, ready
 
 NOW_MS = 1_768_453_200_000
 WELL = Parts(Trouble(), Link(True, "", 0), [DeskSeen("city", True, "up")], "", "", {})

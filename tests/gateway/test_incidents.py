@@ -5,9 +5,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from gateway.incident import Incident, Step, key_of
-from gateway.incidents import Book
-from gateway.neighbourhood import Neighbourhood
+from gateway.cases.incident import Incident, Step, key_of
+from gateway.cases.incidents import Book
+from gateway.cases.neighbourhood import Neighbourhood
 from rules.engine import Transition
 from rules.instance import Cause, Phase
 from rules.rule import Condition, Filing, Rule, Template

@@ -5,11 +5,11 @@ from contextlib import closing
 import pytest
 from small_city import LIBRARY, MINUTE_MS, NIGHT_MS, Gate, at, body, city_of, lamp, sent
 
+from gateway.books.ledger import readings_of, record_of
+from gateway.books.store import Store
+from gateway.cityhall.requests import rfc3339
 from gateway.effects import Settings
-from gateway.inquiry import Question, Received, Unanswerable, from_store, inquire, only
-from gateway.ledger import readings_of, record_of
-from gateway.requests import rfc3339
-from gateway.store import Store
+from gateway.workbench.inquiry import Question, Received, Unanswerable, from_store, inquire, only
 from rules.instance import Phase
 
 DEVICES = ("d0", "d1", "d2", "d3")

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import by_hand, ledger
-from gateway.delivery import (
+from gateway.books import by_hand, ledger
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, State
+from gateway.cityhall.delivery import (
     Absent,
     Cause,
     Claimed,
@@ -19,11 +21,9 @@ from gateway.delivery import (
     ServiceRequest,
     Unknown,
 )
+from gateway.cityhall.outbox import advance, in_doubt, reference_for
 from gateway.effects import Effects, Entry
 from gateway.errors import StoreBroken
-from gateway.incident import Incident, State
-from gateway.outbox import advance, in_doubt, reference_for
-from gateway.store import Store
 
 POLICY = Policy(visibility_ms=0, absent_gap_ms=0, absent_reads=1)
 T0 = 1_768_453_200_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.mutants import trial_by_mutants
-from gateway.trial import relatives, run
+from gateway.workbench.mutants import trial_by_mutants
+from gateway.workbench.trial import relatives, run
 from rules.files import load, read_library, shipped_templates
 from rules.starter import starter
 

@@ -15,7 +15,15 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.logs import FACT_CHARS_MAX, WORDS_CHARS_MAX, Log, Said, configure, quoted, shortened
+from gateway.watch.logs import (
+    FACT_CHARS_MAX,
+    WORDS_CHARS_MAX,
+    Log,
+    Said,
+    configure,
+    quoted,
+    shortened,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 LEVELS = {"info", "warning", "error", "critical", "exception", "failure", "end"}
@@ -47,26 +55,27 @@ def written():
 def test_a_line_for_people(written):
     """When, how bad, where, what, with which facts, and the code to search for."""
     stream = written("text")
-    Log("gateway.filing").warning(
+    Log("gateway.cityhall.filing").warning(
         Said.DESK_DOWN, "no answer", desk="city", why="timed out", tries=5
     )
 
     line = stream.getvalue()
     assert LINE.fullmatch(line.rstrip("\n"))[2] == "desk_down"
     assert line[24:] == (
-        ' WARNING filing: no answer desk="city" why="timed out" tries=5 [desk_down]\n'
+        ' WARNING cityhall.filing: no answer desk="city" why="timed out" tries=5 [desk_down]\n'
     )
 
 
 def test_an_object_for_machines(written):
     """The same, each fact under its own name."""
     stream = written("json")
-    Log("gateway.filing").error(Said.DESK_DOWN, "no answer", desk="cité", tries=5, ratio=0.5)
+    log = Log("gateway.cityhall.filing")
+    log.error(Said.DESK_DOWN, "no answer", desk="cité", tries=5, ratio=0.5)
 
     told = json.loads(stream.getvalue())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("timestamp"))
     assert told == {
-        "level": "error", "room": "filing", "reason": "desk_down", "event": "no answer",
+        "level": "error", "room": "cityhall.filing", "reason": "desk_down", "event": "no answer",
         "desk": "cité", "tries": 5, "ratio": 0.5,
     }  # fmt: skip
 
@@ -178,7 +187,7 @@ def test_without_configuration_a_line_has_its_facts(caplog):
 def calls():
     """(where, method, first arguments) of each call of a logger in the gateway."""
     for path in sorted((ROOT / "gateway").rglob("*.py")):
-        if path.name == "logs.py" and path.parent.name == "gateway":
+        if path.name == "logs.py" and path.parent.name == "watch":
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
@@ -216,7 +225,7 @@ def test_every_log_call_has_a_code_and_a_fixed_sentence():
 
 
 def test_no_room_has_a_logger_of_its_own():
-    """All go through `gateway.logs`; a library may be told to be quiet."""
+    """All go through `gateway.watch.logs`; a library may be told to be quiet."""
     bad = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in sorted((ROOT / "gateway").rglob("*.py"))

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.condition import DeskSeen, Halt, Link, Parts, Trouble, figures, told
-from gateway.counters import BUCKETS_S, Counters, Durations, Spread
+from gateway.books.store import Store
+from gateway.books.tally import Figures, RequestCount, figures_of
 from gateway.effects import Effects, StoredReading, StoredRefusal
-from gateway.health import AGE_MS_MAX
-from gateway.metrics import exposition
 from gateway.refusal import Reason
-from gateway.store import Store
-from gateway.tally import Figures, RequestCount, figures_of
+from gateway.watch.condition import DeskSeen, Halt, Link, Parts, Trouble, figures, told
+from gateway.watch.counters import BUCKETS_S, Counters, Durations, Spread
+from gateway.watch.health import AGE_MS_MAX
+from gateway.watch.metrics import exposition
 
 NOW_MS = 1_768_453_200_000
 COUNTED = Figures(

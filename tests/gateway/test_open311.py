@@ -15,7 +15,7 @@ from delivery import KEY, T0_MS, a_row, running_desk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery import (
+from gateway.cityhall.delivery import (
     CannotTell,
     Cause,
     Filed,
@@ -26,9 +26,9 @@ from gateway.delivery import (
     TokenResolved,
     Unknown,
 )
-from gateway.georeport_form import DESCRIPTION_CHARS_MAX, tagged, write_form
-from gateway.georeport_http import EndpointError, Timeouts, check_endpoint
-from gateway.georeport_read import (
+from gateway.cityhall.georeport_form import DESCRIPTION_CHARS_MAX, tagged, write_form
+from gateway.cityhall.georeport_http import EndpointError, Timeouts, check_endpoint
+from gateway.cityhall.georeport_read import (
     Unreadable,
     errors_of,
     named_by_refusal,
@@ -36,8 +36,8 @@ from gateway.georeport_read import (
     read_records,
     sightings,
 )
-from gateway.open311 import ANSWER_BYTES_MAX, PAGES_MAX, Open311Client
-from gateway.profile import Profile, ProfileError, Wire, built_in_profiles, read_profile
+from gateway.cityhall.open311 import ANSWER_BYTES_MAX, PAGES_MAX, Open311Client
+from gateway.cityhall.profile import Profile, ProfileError, Wire, built_in_profiles, read_profile
 
 DESK = read_profile("desk")
 REF = a_row().reference

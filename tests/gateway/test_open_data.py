@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from public_books import DAY_MS, HOUR_MS, T0_MS, Case, Visitor, closed, site_of
 
-from gateway.georeport_read import errors_of, id_of, read_listing, read_records
-from gateway.profile import Wire, read_profile
+from gateway.books.public_book import FiledRequest, Spot
+from gateway.cityhall.georeport_read import errors_of, id_of, read_listing, read_records
+from gateway.cityhall.profile import Wire, read_profile
 from gateway.public import georeport, open_data
 from gateway.public.asked import Asked, BadQuestionError
 from gateway.public.georeport import Form
 from gateway.public.tongue import tongue
-from gateway.public_book import FiledRequest, Spot
 from gateway.views.public_record import Choice, Standing, record_of
 from gateway.views.response_times import response_times, times_of, within
 

@@ -3,8 +3,9 @@
 import pytest
 from small_city import LIBRARY, Gate, at, body, city_of, lamp, sent
 
-from gateway.incident import State, Why
-from gateway.orders import (
+from gateway.books.store import Store
+from gateway.cases.incident import State, Why
+from gateway.cases.orders import (
     CityClosed,
     CityReopened,
     Merged,
@@ -15,8 +16,7 @@ from gateway.orders import (
     decode,
     encode,
 )
-from gateway.silences import Silence
-from gateway.store import Store
+from gateway.cases.silences import Silence
 from rules.files import load, read_library
 
 LIT, DARK = 58.0, 0.0

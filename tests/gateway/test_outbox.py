@@ -8,7 +8,7 @@ from delivery import T0_MS, a_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery import (
+from gateway.cityhall.delivery import (
     Absent,
     Approved,
     CannotTell,
@@ -32,7 +32,7 @@ from gateway.delivery import (
     Unknown,
     Withdrawn,
 )
-from gateway.outbox import (
+from gateway.cityhall.outbox import (
     AHEAD_MS_MAX,
     PAUSE_MS_MAX,
     REASON_CHARS_MAX,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.backtest import Filing
-from gateway.following import CLOSED, DUPLICATE
-from gateway.outcomes import Answered, Verdict, judge, verdict_of
+from gateway.cityhall.following import CLOSED, DUPLICATE
+from gateway.workbench.backtest import Filing
+from gateway.workbench.outcomes import Answered, Verdict, judge, verdict_of
 
 HOUR_MS = 3_600_000
 SERVICES = {"bin_full": "BIN_FULL", "fuller_bin": "BIN_FULL", "lamp_out": "LAMP"}

@@ -7,7 +7,7 @@ import pytest
 from small_city import LIBRARY, Gate, at, body, city_of, sent
 from spoken import HOLE, glued, spoken
 
-from gateway import requests
+from gateway.cityhall import requests
 from gateway.phrases import ENGLISH, read_phrases
 from rules.rule import LANGUAGES
 
@@ -15,7 +15,7 @@ OTHERS = LANGUAGES[1:]
 
 
 # `requests` keeps some sentences in tables, and says them from there.
-FROM_TABLES = "gateway/requests.py"
+FROM_TABLES = "gateway/cityhall/requests.py"
 
 
 def in_tables():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.places import (
+from gateway.cases.places import (
     EARTH_M_PER_DEG,
     PASSES_MAX,
     REACH,

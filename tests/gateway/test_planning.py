@@ -11,15 +11,17 @@ from conftest import a_bin
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import planning, survey
-from gateway.assets import Asset
+from gateway import planning
+from gateway.books import survey
+from gateway.books.store import Store
+from gateway.cases.incident import Incident, State
+from gateway.cases.places import PASSES_MAX, Pass, Place
+from gateway.cityhall.delivery import Row, ServiceRequest
+from gateway.cityhall.delivery import State as Delivery
 from gateway.clock import ManualClock
-from gateway.delivery import Row, ServiceRequest
-from gateway.delivery import State as Delivery
 from gateway.effects import Effects, StoredReading
-from gateway.incident import Incident, State
+from gateway.inventory.assets import Asset
 from gateway.phrases import Phrases
-from gateway.places import PASSES_MAX, Pass, Place
 from gateway.planning import (
     DAY_MS,
     HOUR_MS,
@@ -35,7 +37,6 @@ from gateway.planning import (
     too_often,
     too_small,
 )
-from gateway.store import Store
 from gateway.views.books import Books as Shown
 from gateway.views.planning import DAYS_MAX, ROWS_MAX, planning_of
 from rules.files import load

@@ -4,9 +4,9 @@ import tomllib
 
 import pytest
 
-from gateway.definition import Attribute, Offer
-from gateway.probe import Findings, draft, proposals
-from gateway.profile import Profile
+from gateway.cityhall.definition import Attribute, Offer
+from gateway.cityhall.probe import Findings, draft, proposals
+from gateway.cityhall.profile import Profile
 
 LISTED = {"service_request_id": "1", "requested_datetime": "2026-01-15T20:05:00Z", "lat": "41.9"}
 

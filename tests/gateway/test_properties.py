@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_city import Gate, at, city_of, lamp
 
-from gateway.incident import Why
-from gateway.store import Store
+from gateway.books.store import Store
+from gateway.cases.incident import Why
 
 pytestmark = pytest.mark.slow
 

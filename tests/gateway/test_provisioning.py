@@ -24,9 +24,9 @@ from provisioned import (
     topic,
 )
 
-from gateway import mosquitto
-from gateway.credentials import BrokerConfig, BrokerError, prepare
-from gateway.hangup import tell_bundled, tell_mosquitto
+from gateway.access import mosquitto
+from gateway.access.credentials import BrokerConfig, BrokerError, prepare
+from gateway.access.hangup import tell_bundled, tell_mosquitto
 
 A, B = "lamp-a", "lamp-b"
 WIDE = [

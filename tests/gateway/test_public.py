@@ -9,17 +9,17 @@ from types import SimpleNamespace
 import pytest
 from public_books import CANARY, DAY_MS, HOUR_MS, T0_MS, Case, Visitor, closed, site_of, write
 
-from gateway.delivery import State
+from gateway.books.store import Store
+from gateway.cases.incident import Why
+from gateway.cityhall.delivery import State
+from gateway.cityhall.profile import read_profile
 from gateway.errors import StoreBroken
-from gateway.incident import Why
 from gateway.phrases import Phrases
-from gateway.profile import read_profile
 from gateway.public import answering, pages
 from gateway.public.answers import Answer, Kept
 from gateway.public.asked import Asked
 from gateway.public.latest import FRESH_S, Latest
 from gateway.public.tongue import preferred, tongue, tongue_of
-from gateway.store import Store
 from gateway.views.public_record import Record, Standing, read_record, record_of
 from rules.rule import LANGUAGES
 

@@ -21,21 +21,21 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 from typer.testing import CliRunner
 
-from gateway.asyncapi import NAME_PATTERN, asyncapi
 from gateway.cli import app
 from gateway.clock import ms_of
 from gateway.contract import SAMPLES_MAX, SAMPLES_MIN
-from gateway.devices import Device, Life
 from gateway.effects import Effects, StoredRefusal
-from gateway.published import (
+from gateway.field.asyncapi import NAME_PATTERN, asyncapi
+from gateway.field.devices import Device, Life
+from gateway.field.published import (
     EXAMPLES,
     MEANINGS,
     NOT_EXPRESSIBLE,
     schemas,
     time_schema,
 )
+from gateway.field.replies import Replies
 from gateway.refusal import NUMBER_CHARS_MAX, Reason
-from gateway.replies import Replies
 from gateway.telemetry import (
     BATCH_MESSAGES_MAX,
     MESSAGE_BYTES_MAX,

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_city import Gate, at, body, city_of, lamp, sent
 
-from gateway.devices import (
+from gateway.books.store import Store
+from gateway.field.devices import (
     LIVES_MAX,
     REFUSED_RUNS_MAX,
     Device,
@@ -18,7 +19,6 @@ from gateway.devices import (
     load,
     note_refused,
 )
-from gateway.store import Store
 from gateway.telemetry import Address, Reading
 
 NOW_MS = 1_768_507_500_000

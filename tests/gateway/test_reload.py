@@ -8,14 +8,14 @@ from conftest import a_bin, write_city
 from small_city import LIBRARY, Gate, at, city_of, lamp
 
 from gateway.app import Gateway
+from gateway.books.ledger import incident_story, rules_in_force, states_of, unfiled_of
+from gateway.books.store import Store
 from gateway.config import read_config
 from gateway.errors import ConfigError, StoreFull
-from gateway.impact import impacts, phases_of, rewritten
-from gateway.ledger import incident_story, rules_in_force, states_of, unfiled_of
 from gateway.plans import RuleTexts, prepare, prepare_with, revised
 from gateway.reload import FINDINGS_TOLD, Outcome, Reloader
-from gateway.status import ask_reload, drop_reload_request, take_reload_requests
-from gateway.store import Store
+from gateway.watch.status import ask_reload, drop_reload_request, take_reload_requests
+from gateway.workbench.impact import impacts, phases_of, rewritten
 from rules.files import load, read_library
 from rules.finding import Finding
 from rules.plan import changes

@@ -3,10 +3,10 @@
 import pytest
 from small_city import MINUTE_MS, Gate, at, body, city_of, lamp, sent
 
-from gateway.incident import State, Why
-from gateway.incidents import AGAIN_MS
-from gateway.orders import CityClosed, CityReopened
-from gateway.store import Store
+from gateway.books.store import Store
+from gateway.cases.incident import State, Why
+from gateway.cases.incidents import AGAIN_MS
+from gateway.cases.orders import CityClosed, CityReopened
 
 LIT, DARK = 58.0, 0.0
 DAY = 24 * 60

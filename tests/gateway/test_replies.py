@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices import Device, Life
 from gateway.effects import Effects, StoredRefusal
-from gateway.replies import ACK_EVERY_MS, DEAD_LETTER_EVERY_MS, Replies
+from gateway.field.devices import Device, Life
+from gateway.field.replies import ACK_EVERY_MS, DEAD_LETTER_EVERY_MS, Replies
 
 
 def a_device(name, upto):

@@ -10,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_city import at, city_of
 
-from gateway.charts import POINTS_MAX, Band, Mark, curve, precision_recall, thinned, timeline
-from gateway.report import Card, Report, Section, Table, page
-from gateway.signals import Limit, Line, Signals, View
+from gateway.workbench.charts import (
+    POINTS_MAX,
+    Band,
+    Mark,
+    curve,
+    precision_recall,
+    thinned,
+    timeline,
+)
+from gateway.workbench.report import Card, Report, Section, Table, page
+from gateway.workbench.signals import Limit, Line, Signals, View
 
 NASTY = "</script><script>alert(1)</script> \"&' <img src=x onerror=alert(1)>"
 LINES = [Line("fill_pct", "%", [(at(0), 1.0), (at(9), 2.0)]), Line("lid_open", "bool", [])]

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from delivery import KEY, SqliteLedger, a_row, running_desk
 
-from gateway.delivery import CannotTell, Cause, State
-from gateway.filing import Filer
-from gateway.open311 import Open311Client
-from gateway.profile import read_profile
-from gateway.residents import FRESH_S, Residents, best_of
+from gateway.cityhall.delivery import CannotTell, Cause, State
+from gateway.cityhall.filing import Filer
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.profile import read_profile
+from gateway.cityhall.residents import FRESH_S, Residents, best_of
 
 DESK = read_profile("desk")
 LAT, LONG = 41.8807, -87.6301

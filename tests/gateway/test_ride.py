@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ride import KNOWN_FROM, MOVES_MPS, Ride, Unfit
+from gateway.cases.ride import KNOWN_FROM, MOVES_MPS, Ride, Unfit
 
 T0_MS = 1_790_000_000_000
 HERE = (41.88, -87.63)

@@ -18,14 +18,14 @@ from provisioned import (
 )
 from typer.testing import CliRunner
 
-from gateway import mosquitto, provisioning, self_test
+from gateway.access import mosquitto, provisioning, self_test
+from gateway.access.credentials import BrokerConfig, BrokerError
+from gateway.access.embedded import Broker
+from gateway.access.logins import Login
+from gateway.access.provisioning import SELF_TEST_USERS, self_test_logins
+from gateway.access.self_test import try_broker
 from gateway.broker import BrokerSettings, Session
 from gateway.cli import app
-from gateway.credentials import BrokerConfig, BrokerError
-from gateway.embedded import Broker
-from gateway.logins import Login
-from gateway.provisioning import SELF_TEST_USERS, self_test_logins
-from gateway.self_test import try_broker
 
 pytestmark = pytest.mark.slow
 OTHER = f"city/v1/{mosquitto.SELF_TEST_ZONE}/streetlight/{mosquitto.SELF_TEST_OTHER}"

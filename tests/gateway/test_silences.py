@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from small_city import Gate, at, city_of, lamp
 
-from gateway.incident import State, Why
-from gateway.orders import Silenced, Unsilenced
-from gateway.preview import preview, told
-from gateway.silences import GRACE_MS, Silence, Spot, decode, encode, faults_of, ring_of
-from gateway.store import Store
+from gateway.books.store import Store
+from gateway.cases.incident import State, Why
+from gateway.cases.orders import Silenced, Unsilenced
+from gateway.cases.preview import preview, told
+from gateway.cases.silences import GRACE_MS, Silence, Spot, decode, encode, faults_of, ring_of
 
 HOUR_MS = 3_600_000
 LIT, DARK = 58.0, 0.0

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from gateway import database, schema
-from gateway.delivery import Claimed, Filed, Policy, Row, ServiceRequest
-from gateway.devices import Device
+from gateway.books import database, schema
+from gateway.books.store import PRUNE_ROWS, Store
+from gateway.cases.incident import Incident, State
+from gateway.cityhall.delivery import Claimed, Filed, Policy, Row, ServiceRequest
+from gateway.cityhall.outbox import RowChangedError, advance, reference_for
 from gateway.effects import Effects, Entry, StoredReading, StoredRefusal
 from gateway.errors import StoreBroken, StoreFull
-from gateway.incident import Incident, State
-from gateway.outbox import RowChangedError, advance, reference_for
-from gateway.store import PRUNE_ROWS, Store
+from gateway.field.devices import Device
 
 HOUR_MS = 3_600_000
 

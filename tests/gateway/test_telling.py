@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 from delivery import KEY, a_row, running_desk
 
-from gateway.delivery import Cause, Filed, NotSent, Refused, State, Unknown
+from gateway.books.ledger import request_story
+from gateway.books.store import Store
+from gateway.cases.incident import Incident
+from gateway.cases.incident import State as Fault
+from gateway.cityhall.delivery import Cause, Filed, NotSent, Refused, State, Unknown
+from gateway.cityhall.filing import Filer
+from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.profile import read_profile
+from gateway.cityhall.telling import PAUSE_MS_MAX, Message, Teller, outcome_of
 from gateway.effects import Effects, News
-from gateway.filing import Filer
-from gateway.incident import Incident
-from gateway.incident import State as Fault
-from gateway.ledger import request_story
-from gateway.open311 import Open311Client
-from gateway.profile import read_profile
-from gateway.store import Store
-from gateway.telling import PAUSE_MS_MAX, Message, Teller, outcome_of
 
 T0_MS = 1_768_500_000_000
 SAID = Message("SCG-1", 1, "77", "FIXED", "the fault is over", T0_MS)

@@ -4,9 +4,9 @@ from textwrap import indent
 
 import pytest
 
-from gateway.coverage import undecided
-from gateway.mutants import trial_by_mutants
-from gateway.trial import relatives, run
+from gateway.workbench.coverage import undecided
+from gateway.workbench.mutants import trial_by_mutants
+from gateway.workbench.trial import relatives, run
 from rules.files import load
 
 FILE = """\

@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_city import city_of
 
-from gateway.backtest import Backtest
 from gateway.effects import Settings
-from gateway.tuning import Columns, agree, present_value, read_range, related, stands_alone
+from gateway.workbench.backtest import Backtest
+from gateway.workbench.tuning import (
+    Columns,
+    agree,
+    present_value,
+    read_range,
+    related,
+    stands_alone,
+)
 from rules.files import load
 
 

@@ -15,13 +15,13 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import delivery
 from gateway.api.city import city_routes
+from gateway.books.open_cases import open_cases
+from gateway.books.store import Store
+from gateway.cases.incident import State
+from gateway.cases.places import Place
+from gateway.cityhall import delivery
 from gateway.effects import Effects
-from gateway.incident import State
-from gateway.open_cases import open_cases
-from gateway.places import Place
-from gateway.store import Store
 from gateway.views import city, city_board
 from gateway.views.asset_card import asset_card
 from gateway.views.books import Books

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from staffed import MINUTE_MS, T0_MS, Staffed
 
-from gateway.clearance import DAY_MS, HOUR_MS, Clearance, Terms
-from gateway.config import FilingSection
-from gateway.delivery import (
+from gateway.cases.silences import Silence
+from gateway.cityhall.clearance import DAY_MS, HOUR_MS, Clearance, Terms
+from gateway.cityhall.delivery import (
     Cause,
     Claimed,
     Diverted,
@@ -19,10 +19,9 @@ from gateway.delivery import (
     ServiceRequest,
     State,
 )
+from gateway.cityhall.requests import rfc3339
+from gateway.config import FilingSection
 from gateway.errors import StoreBroken
-from gateway.requests import rfc3339
-from gateway.silences import Silence
-from gateway.status import write_status
 from gateway.views.cityhall import (
     budgets_of,
     choices_of,
@@ -30,6 +29,7 @@ from gateway.views.cityhall import (
     waiting_of,
     window_preview,
 )
+from gateway.watch.status import write_status
 
 NOW_MS = T0_MS + 10 * DAY_MS
 

@@ -7,14 +7,14 @@ import pytest
 from books import BINS, Books, incoming
 from conftest import a_bin, a_lamp
 
-from gateway.adoptable import PROPOSALS_MAX, Hearsay, likely
-from gateway.asset_files import read_whole
+from gateway.books.store import Store
+from gateway.cityhall.requests import rfc3339
 from gateway.clock import ManualClock, SystemClock
-from gateway.device_status import DeviceState
-from gateway.devices import Device, Life
 from gateway.effects import Effects, StoredRefusal
-from gateway.requests import rfc3339
-from gateway.store import Store
+from gateway.field.device_status import DeviceState
+from gateway.field.devices import Device, Life
+from gateway.inventory.adoptable import PROPOSALS_MAX, Hearsay, likely
+from gateway.inventory.asset_files import read_whole
 from gateway.views.books import Books as Shown
 from gateway.views.devices import PAGE_ROWS_MAX, Wanted, device_view, devices_of
 

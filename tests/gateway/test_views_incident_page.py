@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from staffed import MINUTE_MS, T0_MS, Staffed
 
+from gateway.books.store import Store
+from gateway.cases.incident import Incident
+from gateway.cases.incident import State as IncidentState
+from gateway.cityhall.requests import rfc3339
 from gateway.config import read_config
 from gateway.core import Core
 from gateway.effects import Incoming, Settings
-from gateway.incident import Incident
-from gateway.incident import State as IncidentState
 from gateway.plans import prepare
-from gateway.requests import rfc3339
-from gateway.store import Store
 from gateway.views import incident_page
 from gateway.views.books import Books
 from gateway.views.incident_page import (

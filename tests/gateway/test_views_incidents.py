@@ -5,13 +5,14 @@ import time
 import pytest
 from staffed import OPERATOR, T0_MS, Staffed
 
-from gateway import by_hand, outbox
-from gateway.case_book import PAGE_ROWS_MAX
-from gateway.deed import Deed
-from gateway.delivery import State
+from gateway.books import by_hand
+from gateway.books.case_book import PAGE_ROWS_MAX
+from gateway.cases.incident import State as IncidentState
+from gateway.cases.silences import Silence
+from gateway.cityhall import outbox
+from gateway.cityhall.delivery import State
 from gateway.errors import StoreBroken
-from gateway.incident import State as IncidentState
-from gateway.silences import Silence
+from gateway.staff.deed import Deed
 from gateway.views import requests, silences
 from gateway.views.incidents import Wanted, incident_view, incidents_of
 from gateway.views.requests import request_view, requests_of

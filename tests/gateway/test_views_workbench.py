@@ -13,14 +13,14 @@ from conftest import a_bin, write_city
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.books.store import Store
+from gateway.cityhall.requests import rfc3339
 from gateway.cli.workbench import bench as bench_child
 from gateway.config import read_config
 from gateway.console.rule_editor import marks, notes
 from gateway.core import Core
 from gateway.effects import Incoming, Settings
 from gateway.plans import RuleTexts, prepare
-from gateway.requests import rfc3339
-from gateway.store import Store
 from gateway.views import rule_runs
 from gateway.views.books import Books
 from gateway.views.rule_page import rule_page

@@ -3,8 +3,8 @@
 import pytest
 from small_city import Gate, at, body, city_of, sent
 
-from gateway.assets import zone_id
-from gateway.store import Store
+from gateway.books.store import Store
+from gateway.inventory.assets import zone_id
 from rules.files import load
 
 RULES = """

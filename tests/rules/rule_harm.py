@@ -6,7 +6,7 @@ For tests and for the fuzzing of `make fuzz`, which judge an input by the same m
 import time
 import tracemalloc
 
-from gateway.trial import relatives, run
+from gateway.workbench.trial import relatives, run
 from rules.checks import check
 from rules.document import MESSAGE_MAX
 from rules.listing import github, lines, sarif

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.trial import run
+from gateway.workbench.trial import run
 from rules.files import load
 from rules.finding import Finding
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.trial import run
+from gateway.workbench.trial import run
 from rules.checks import check
 from rules.files import load, read_library, shipped_templates
 from rules.layout import layout

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.assets import City, read_assets
-from gateway.backtest import Backtest, Result, own_delay_ms
 from gateway.cli.workbench.judgement import names_here, row_of, services_of, why_missed
 from gateway.cli.workbench.materials import sources_of
 from gateway.effects import Incoming, Settings
 from gateway.errors import ConfigError
-from gateway.inquiry import Received
+from gateway.inventory.assets import City, read_assets
+from gateway.workbench.backtest import Backtest, Result, own_delay_ms
+from gateway.workbench.inquiry import Received
 from rules.files import load, read_library
 from rules.rule import Bundle
 from simulators.demands import Demands, shortfalls

@@ -151,7 +151,7 @@ def _sent(burden: "Load", told: "Sent") -> dict[str, Any]:
 
 
 def _books(database: Path | None) -> dict[str, int]:
-    from gateway.ledger import progress_of
+    from gateway.books.ledger import progress_of
 
     return progress_of(database) if database is not None else {}
 
@@ -188,7 +188,7 @@ def _settle(database: Path, expected: int) -> None:
 
 
 def _rows(burden: "Load", database: Path) -> "Iterator[Stored]":
-    from gateway.ledger import all_readings
+    from gateway.books.ledger import all_readings
     from simulators.load import Stored
 
     since_ms = burden.start_ms - CLOCKS_APART_MS

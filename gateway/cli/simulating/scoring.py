@@ -108,9 +108,9 @@ def score(
 
 
 def _of_files(files: _Files, demands: "Demands", *, as_json: bool) -> _Told:
+    from gateway.cityhall.profile import ProfileError
     from gateway.cli.scoreboard import ledger_of, rules_by_code
     from gateway.cli.simulating.judging import things_of
-    from gateway.profile import ProfileError
     from simulators.demands import PERFECT, shortfalls
     from simulators.score import score as judge
     from simulators.truth import kinds_of, read_labels, read_truth

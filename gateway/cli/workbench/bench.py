@@ -15,15 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gateway.backtest import Backtest
+from gateway.books.ledger import all_readings
+from gateway.books.rule_book import answered_between, span_of
 from gateway.cli.workbench.bench_answer import Told, answer_of
 from gateway.cli.workbench.judgement import judge
 from gateway.errors import ConfigError, StoreError
-from gateway.inquiry import Received, from_store, spoken
-from gateway.ledger import all_readings
 from gateway.plans import Plans, RuleTexts
-from gateway.rule_book import answered_between, span_of
-from gateway.trial import relatives, run
 from gateway.views.books import Books
 from gateway.views.rule_results import (
     Answer,
@@ -38,10 +35,13 @@ from gateway.views.rule_results import (
 from gateway.views.rule_runs import RUN_S, SOFT_S
 from gateway.views.rule_sheets import place_of
 from gateway.views.workbench import shown
+from gateway.workbench.backtest import Backtest
+from gateway.workbench.inquiry import Received, from_store, spoken
+from gateway.workbench.trial import relatives, run
 from simulators.truth import LabelsError, read_labels
 
 if TYPE_CHECKING:
-    from gateway.trial import Outcome
+    from gateway.workbench.trial import Outcome
     from rules.rule import Bundle, Rule
     from simulators.truth import Label
 

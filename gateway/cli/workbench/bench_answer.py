@@ -10,15 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from gateway.backtest import Filing, Result
-from gateway.charts import thinned
 from gateway.cli.workbench.judgement import Judgement
-from gateway.difference import Change, OneSided, difference
-from gateway.inquiry import Received
-from gateway.outcomes import Answered, Judged, Verdict
-from gateway.outcomes import judge as judge_by_city
 from gateway.plans import Plans
-from gateway.signals import Signals, View
 from gateway.views.rule_results import (
     BacktestResult,
     Difference,
@@ -33,6 +26,13 @@ from gateway.views.rule_results import (
     SignalLine,
     Span,
 )
+from gateway.workbench.backtest import Filing, Result
+from gateway.workbench.charts import thinned
+from gateway.workbench.difference import Change, OneSided, difference
+from gateway.workbench.inquiry import Received
+from gateway.workbench.outcomes import Answered, Judged, Verdict
+from gateway.workbench.outcomes import judge as judge_by_city
+from gateway.workbench.signals import Signals, View
 from rules.rule import Bundle
 
 FILINGS_MAX, MISSED_MAX, NEAR_MAX, DIFFERENT_MAX, CHARTS_MAX = 500, 100, 30, 100, 6

@@ -16,8 +16,8 @@ from gateway.cli.output import Code, Json, answer, fail, findings_answer, say, t
 from gateway.cli.service import ConfigFile, reload_lines
 
 if TYPE_CHECKING:
-    from gateway.impact import Impact
     from gateway.plans import RuleTexts
+    from gateway.workbench.impact import Impact
     from rules.finding import Finding
     from rules.plan import Change
     from rules.rule import Bundle
@@ -51,7 +51,7 @@ def reload(
         return
     from gateway.clock import SystemClock
     from gateway.config import read_config
-    from gateway.reload_by_hand import NoAnswerError, reload_by_hand
+    from gateway.staff.reload_by_hand import NoAnswerError, reload_by_hand
 
     with told_plainly(as_json=json):
         folder = read_config(config)[0].store.folder
@@ -96,11 +96,11 @@ def plan(
 
 
 def _plan_for(path: Path, *, as_json: bool) -> None:
+    from gateway.books.ledger import incidents_of, rules_in_force, states_of
     from gateway.config import read_config
     from gateway.errors import ConfigError
-    from gateway.impact import impacts, phases_of, rewritten
-    from gateway.ledger import incidents_of, rules_in_force, states_of
     from gateway.plans import RuleTexts, prepare
+    from gateway.workbench.impact import impacts, phases_of, rewritten
     from rules.plan import changes
 
     with told_plainly(as_json=as_json):

@@ -30,10 +30,10 @@ from gateway.cli.workbench.materials import (
 )
 
 if TYPE_CHECKING:
-    from gateway.backtest import Filing
     from gateway.cli.workbench.judgement import Judgement
     from gateway.cli.workbench.materials import Material
-    from gateway.difference import Change, Difference, OneSided
+    from gateway.workbench.backtest import Filing
+    from gateway.workbench.difference import Change, Difference, OneSided
     from rules.rule import Bundle
 
 IN_FORCE = "in-force"
@@ -73,7 +73,7 @@ def diff(
 ) -> None:
     """What one version of rules files and the other does not, on the same history."""
     from gateway.cli.workbench.judgement import judge
-    from gateway.difference import difference
+    from gateway.workbench.difference import difference
 
     with asked_well(as_json=json):
         truth = labels_of(labels)
@@ -92,7 +92,7 @@ def diff(
 
 def backtests(material: "Material", bundles: "Sequence[Bundle]", title: str) -> list[Any]:
     """The result of each bundle, from one reading of the messages."""
-    from gateway.backtest import Backtest
+    from gateway.workbench.backtest import Backtest
 
     runs = [Backtest(material.city, bundle, material.settings) for bundle in bundles]
     for received in told(material.messages(), title):
@@ -118,7 +118,7 @@ def _as_dict(found: "Difference") -> dict[str, Any]:
 
 
 def _one_sided(one: "OneSided") -> dict[str, Any]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     filing = one.filing
     cleared = None if filing.cleared_ms is None else rfc3339(filing.cleared_ms)
@@ -130,7 +130,7 @@ def _one_sided(one: "OneSided") -> dict[str, Any]:
 
 
 def _change(change: "Change") -> dict[str, Any]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     cleared = change.cleared_ms
     return {
@@ -219,7 +219,7 @@ def _what(filing: "Filing") -> str:
 
 
 def _place(filing: "Filing") -> tuple[str, str, str, str]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     where = filing.asset_id or f"{filing.lat:.5f},{filing.long:.5f}"
     return filing.rule, where, rfc3339(filing.started_ms), rfc3339(filing.filed_ms)

@@ -25,8 +25,8 @@ from gateway.cli.workbench.materials import (
 )
 
 if TYPE_CHECKING:
-    from gateway.assets import City
-    from gateway.inquiry import Inquiry, Received
+    from gateway.inventory.assets import City
+    from gateway.workbench.inquiry import Inquiry, Received
     from rules.explain import Explanation
     from rules.rule import Bundle
 
@@ -90,7 +90,7 @@ def why_not(
 def _ask(
     asked: tuple[str, str, str], place: Place, rules: Sequence[Path], *, as_json: bool
 ) -> "Explanation":
-    from gateway.inquiry import Unanswerable
+    from gateway.workbench.inquiry import Unanswerable
 
     rule, asset, at = asked
     try:
@@ -127,7 +127,7 @@ def _time(text: str, *, is_live: bool) -> tuple[int, tzinfo | None]:
 
 def _written(zone: tzinfo | None) -> Callable[[int], str]:
     """Times as people read them, in the zone in which they asked."""
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     if zone is None or zone.utcoffset(None) == timedelta(0):
         return rfc3339
@@ -141,7 +141,7 @@ def _from_recording(
     asked: tuple[str, str, int], zone: tzinfo | None, place: Place, rules: Sequence[Path]
 ) -> "Explanation":
     from gateway.effects import Settings
-    from gateway.inquiry import HISTORY_MS, Question, inquire
+    from gateway.workbench.inquiry import HISTORY_MS, Question, inquire
 
     assert place.recording is not None
     if not place.recording.is_file():
@@ -180,7 +180,7 @@ class _Sieve:
 
     def messages(self) -> "Iterator[Received]":
         from gateway.effects import Incoming
-        from gateway.inquiry import Received
+        from gateway.workbench.inquiry import Received
         from simulators.recording import read_recording
 
         for message in read_recording(self._path, self._wants):
@@ -209,11 +209,11 @@ def explained_from_store(
     asked: tuple[str, str, int], zone: tzinfo | None, config: Path
 ) -> "Explanation":
     """From what the gateway of a configuration has kept. Raises Unanswerable, ConfigError."""
+    from gateway.books.ledger import record_of
     from gateway.config import read_config
-    from gateway.exhibit import explanation_of
-    from gateway.inquiry import Question, inquire
-    from gateway.ledger import record_of
+    from gateway.exhibits.exhibit import explanation_of
     from gateway.plans import prepare
+    from gateway.workbench.inquiry import Question, inquire
 
     plans = prepare(*read_config(config))
     database = plans.config.store.folder / "sense311.db"

@@ -33,8 +33,8 @@ from gateway.cli.workbench.materials import (
 )
 
 if TYPE_CHECKING:
-    from gateway.backtest import Filing, NearMiss, Result
     from gateway.cli.workbench.judgement import Judgement, Missed
+    from gateway.workbench.backtest import Filing, NearMiss, Result
     from simulators.truth import Label
 
 NEAR_SHOWN = 10
@@ -65,8 +65,8 @@ def backtest(
     json: Json = False,
 ) -> None:
     """What rules would have filed over a recording or a gateway's store, judged by labels."""
-    from gateway.backtest import Backtest
     from gateway.cli.workbench.judgement import judge
+    from gateway.workbench.backtest import Backtest
 
     with asked_well(as_json=json):
         truth = labels_of(labels)
@@ -98,7 +98,7 @@ def backtest(
 def _as_dict(result: "Result", judged: "Judgement | None", seconds: float) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     found: dict[str, Any] = {
         "readings": result.readings,
@@ -123,7 +123,7 @@ def _as_dict(result: "Result", judged: "Judgement | None", seconds: float) -> di
 
 
 def _filing(filing: "Filing", judged: "Judgement | None") -> dict[str, Any]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     shown = {
         "rule": filing.rule, "asset_id": filing.asset_id, "lat": filing.lat, "long": filing.long,
@@ -136,7 +136,7 @@ def _filing(filing: "Filing", judged: "Judgement | None") -> dict[str, Any]:
 
 
 def _near(miss: "NearMiss") -> dict[str, Any]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     return {
         "rule": miss.rule, "subject": miss.subject, "share": round(miss.share, 3),
@@ -146,7 +146,7 @@ def _near(miss: "NearMiss") -> dict[str, Any]:
 
 
 def _label(label: "Label") -> dict[str, Any]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     return {
         "rule": label.rule, "asset_id": label.asset_id or None, "lat": label.lat,
@@ -193,7 +193,7 @@ def _doubts(result: "Result") -> Iterator[str]:
 
 
 def _short(filing: "Filing", judged: "Judgement | None") -> dict[str, str]:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     where = filing.asset_id or f"{filing.lat:.5f},{filing.long:.5f}"
     cleared = "" if filing.cleared_ms is None else rfc3339(filing.cleared_ms)
@@ -227,7 +227,7 @@ def _share(value: float | None) -> str:
 
 
 def _missed_line(missed: "Missed") -> str:
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     label = missed.label
     where = label.asset_id or f"{label.lat:.5f},{label.lon:.5f}"
@@ -235,7 +235,7 @@ def _missed_line(missed: "Missed") -> str:
 
 
 def _near_line(miss: "NearMiss") -> str:
-    from gateway.requests import duration, rfc3339
+    from gateway.cityhall.requests import duration, rfc3339
 
     reached = "too few samples" if miss.share >= 1 else f"{int(miss.share * 100)} % of its time"
     lasted = duration(miss.end_ms - miss.start_ms)

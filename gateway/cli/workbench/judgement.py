@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from gateway.assets import circuit_id, zone_id
-from gateway.backtest import Filing, Result, own_delay_ms
-from gateway.requests import rfc3339
+from gateway.cityhall.requests import rfc3339
+from gateway.inventory.assets import circuit_id, zone_id
+from gateway.workbench.backtest import Filing, Result, own_delay_ms
 from simulators.score import RADIUS_M, distance_m, score
 from simulators.tally import Tally
 

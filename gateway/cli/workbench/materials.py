@@ -15,9 +15,9 @@ import typer
 from gateway.cli.output import Code, fail, say, told_plainly
 
 if TYPE_CHECKING:
-    from gateway.assets import City
     from gateway.effects import Settings
-    from gateway.inquiry import Received
+    from gateway.inventory.assets import City
+    from gateway.workbench.inquiry import Received
     from rules.finding import Finding
     from rules.rule import Bundle
     from simulators.truth import Label
@@ -104,7 +104,7 @@ def city_of(place: Place) -> "tuple[City, list[Finding]]":
     """What stands there beside a recording, by its clocks. ValueError: there are no such clocks."""
     from dataclasses import replace
 
-    from gateway.assets import read_assets
+    from gateway.inventory.assets import read_assets
     from rules.local_time import zone_of
 
     zone = place.time_zone or ""
@@ -229,7 +229,7 @@ def _of_recording(place: Place) -> Material:
 
 def _recorded(path: Path, since_ms: int, until_ms: int) -> "Iterator[Received]":
     from gateway.effects import Incoming
-    from gateway.inquiry import Received
+    from gateway.workbench.inquiry import Received
     from simulators.recording import read_recording
 
     for message in read_recording(path):
@@ -241,10 +241,10 @@ def _recorded(path: Path, since_ms: int, until_ms: int) -> "Iterator[Received]":
 
 
 def _of_store(place: Place) -> Material:
+    from gateway.books.ledger import all_readings
     from gateway.config import read_config
-    from gateway.inquiry import from_store
-    from gateway.ledger import all_readings
     from gateway.plans import prepare
+    from gateway.workbench.inquiry import from_store
 
     assert place.config is not None
     plans = prepare(*read_config(place.config))
@@ -265,7 +265,7 @@ def told(messages: "Iterator[Received]", title: str) -> "Iterator[Received]":
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from gateway.requests import rfc3339
+    from gateway.cityhall.requests import rfc3339
 
     console = Console(stderr=True)
     if not console.is_terminal:

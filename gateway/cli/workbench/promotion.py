@@ -52,7 +52,7 @@ def _set_mode(
     rule: str, mode: str, files: Sequence[Path], config: Path | None, *, as_json: bool
 ) -> None:
     from gateway.errors import ConfigError
-    from gateway.rule_files import NotOursError, set_mode
+    from gateway.staff.rule_files import NotOursError, set_mode
 
     if not files and config is None:
         fail("name the rule files, or the configuration with -c", Code.USAGE, as_json=as_json)
@@ -76,9 +76,9 @@ def _texts_and_record(
     rule: str, files: Sequence[Path], path: Path | None, *, as_json: bool
 ) -> tuple["RuleTexts", list[dict[str, Any]] | None]:
     """The rules to edit; with a configuration those that it names, and what the rule did."""
+    from gateway.books.ledger import unfiled_of
     from gateway.cli.workbench.check import read_sources
     from gateway.config import read_config
-    from gateway.ledger import unfiled_of
     from gateway.plans import RuleTexts, read_rules
 
     texts, record = RuleTexts(), None

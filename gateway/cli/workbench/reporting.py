@@ -7,13 +7,13 @@ through the messages once more, for the windows of its charts only.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.backtest import Filing, NearMiss, Result
-from gateway.charts import Band, Figure, Mark, timeline
+from gateway.cityhall.requests import duration, rfc3339
 from gateway.cli.workbench.judgement import Judgement, Missed, Verdict, subject_of
 from gateway.cli.workbench.materials import Material, told
-from gateway.report import CARDS_MAX, Card, Report, Section, Table, page
-from gateway.requests import duration, rfc3339
-from gateway.signals import Line, Signals, View
+from gateway.workbench.backtest import Filing, NearMiss, Result
+from gateway.workbench.charts import Band, Figure, Mark, timeline
+from gateway.workbench.report import CARDS_MAX, Card, Report, Section, Table, page
+from gateway.workbench.signals import Line, Signals, View
 
 if TYPE_CHECKING:
     from rules.rule import Bundle

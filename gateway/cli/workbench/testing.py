@@ -17,9 +17,9 @@ import typer
 from gateway.cli.output import Code, Json, answer, fail, findings_answer, say
 
 if TYPE_CHECKING:
-    from gateway.coverage import Undecided
-    from gateway.mutants import Survivor, Tried
-    from gateway.trial import Outcome
+    from gateway.workbench.coverage import Undecided
+    from gateway.workbench.mutants import Survivor, Tried
+    from gateway.workbench.trial import Outcome
     from rules.case import Case
     from rules.finding import Finding
     from rules.rule import Bundle
@@ -160,7 +160,7 @@ def _once(wanted: _Wanted) -> Code:
 
 
 def _run(bundle: "Bundle", keyword: re.Pattern[str]) -> Iterator[_Told]:
-    from gateway.trial import relatives, run
+    from gateway.workbench.trial import relatives, run
 
     for rule in bundle.rules.values():
         chosen = [case for case in rule.cases if keyword.search(f"{rule.id}:{case.name}")]
@@ -174,11 +174,11 @@ def _run(bundle: "Bundle", keyword: re.Pattern[str]) -> Iterator[_Told]:
 def _gaps(bundle: "Bundle", cases: "Sequence[Case]", wanted: _Wanted) -> _Gaps:
     gaps = _Gaps()
     if wanted.coverage:
-        from gateway.coverage import undecided
+        from gateway.workbench.coverage import undecided
 
         gaps.undecided = undecided(bundle, cases)
     if wanted.mutate:
-        from gateway.mutants import trial_by_mutants
+        from gateway.workbench.mutants import trial_by_mutants
 
         rules = len({case.rule for case in cases})
         killed, survivors = trial_by_mutants(bundle, cases, lambda trials: _shown(trials, rules))

@@ -36,8 +36,8 @@ from gateway.cli.workbench.materials import (
 )
 
 if TYPE_CHECKING:
-    from gateway.backtest import Filing, Result
-    from gateway.tuning import Range, Value
+    from gateway.workbench.backtest import Filing, Result
+    from gateway.workbench.tuning import Range, Value
     from rules.rule import Bundle, Rule
     from simulators.tally import Tally
     from simulators.truth import Label
@@ -100,7 +100,7 @@ def tune(
     json: Json = False,
 ) -> None:
     """Precision and recall of a rule over the values of one of its parameters."""
-    from gateway.tuning import read_range
+    from gateway.workbench.tuning import read_range
 
     with asked_well(as_json=json):
         if labels is None:
@@ -128,7 +128,7 @@ def curve_of(
     material: Material, paths: Sequence[Path], rule: str, tried: "Range", truth: "Sequence[Label]"
 ) -> Curve:
     """ValueError, ConfigError: no such rule or parameter, or a value that it cannot have."""
-    from gateway.tuning import present_value, related
+    from gateway.workbench.tuning import present_value, related
 
     base = bundle_of(material, paths)
     if rule not in base.rules or base.rules[rule].file is None:
@@ -152,9 +152,9 @@ def curve_of(
 def _results(
     material: Material, base: "Bundle", bundles: "Sequence[Bundle]", rule: str
 ) -> "tuple[list[Result], str]":
-    from gateway.backtest import Backtest
     from gateway.cli.workbench.comparing import backtests
-    from gateway.tuning import Columns, agree, stands_alone
+    from gateway.workbench.backtest import Backtest
+    from gateway.workbench.tuning import Columns, agree, stands_alone
 
     if not all(stands_alone(bundle.rules[rule], bundle) for bundle in (base, *bundles)):
         return backtests(material, bundles, "tune"), "core"
@@ -219,9 +219,9 @@ def _share(value: float | None) -> str:
 
 
 def _page(curve: Curve) -> str:
-    from gateway.charts import curve as drawn
-    from gateway.charts import precision_recall
-    from gateway.report import Report, Section, Table, page
+    from gateway.workbench.charts import curve as drawn
+    from gateway.workbench.charts import precision_recall
+    from gateway.workbench.report import Report, Section, Table, page
 
     points, best = curve.points, curve.best
     shares = [

@@ -1,0 +1,1 @@
+"""Who may speak on the broker: the bundled one, Mosquitto, credentials, certificates."""

@@ -1,0 +1,1 @@
+"""A fault becomes an incident, and what becomes of it."""

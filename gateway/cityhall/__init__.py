@@ -1,0 +1,1 @@
+"""An incident becomes a request: made, let pass, sent, found again, followed."""

@@ -1,0 +1,1 @@
+"""The evidence behind a request: gathered, drawn, shown to whoever has the reference."""

@@ -1,0 +1,1 @@
+"""What stands in the city: its assets, their files, and who speaks for them."""

@@ -1,0 +1,1 @@
+"""Who looks and who acts, and what they may do."""

@@ -1,0 +1,1 @@
+"""What the gateway says of itself: its log, its figures, how it stands."""

@@ -1,0 +1,1 @@
+"""Rules tried out: tests, history, differences, charts."""
