@@ -62,8 +62,10 @@ DEFECTS = (
 )  # fmt: skip
 ACK_FIRST = Defect(
     "what is not on disk is acknowledged", "gateway/app.py",
-    "        self._store.commit(effects)\n        self._session.ack(deliveries)\n",
-    "        self._session.ack(deliveries)\n        self._store.commit(effects)\n",
+    "        self._store.commit(effects)\n        stored_s = time.monotonic()\n"
+    "        self._session.ack(deliveries)\n",
+    "        self._session.ack(deliveries)\n        self._store.commit(effects)\n"
+    "        stored_s = time.monotonic()\n",
 )  # fmt: skip
 
 
