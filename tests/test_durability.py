@@ -142,7 +142,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from gateway.effects import Effects, StoredReading
-from gateway.store import Store
+from gateway.books.store import Store
 books = Store(Path(sys.argv[1]))
 batch = books.load().reading_id // 20
 while True:

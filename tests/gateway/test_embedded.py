@@ -341,7 +341,7 @@ def test_log_holds_no_password(city: City):
 FOREGROUND = """
 import sys
 from pathlib import Path
-from gateway.embedded import BrokerConfig, run_foreground
+from gateway.access.embedded import BrokerConfig, run_foreground
 sys.exit(run_foreground(BrokerConfig(Path(sys.argv[1])), lambda url: print(url, flush=True)))
 """
 
