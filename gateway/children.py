@@ -19,7 +19,7 @@ from gateway.watch.logs import Log, Said
 STOP_S = 8.0
 PAUSE_S_MAX = 60.0
 LONG_LIVED_S = 30.0
-NICE = 5
+NICE = 10
 
 log = Log(__name__)
 

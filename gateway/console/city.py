@@ -1,6 +1,6 @@
 """The City page: a map of what stands in the city, how it is, and what is open.
 
-The browser fetches positions and states from the HTTP interface by itself, twice a second, and
+The browser fetches positions and states from the HTTP interface by itself, once a second, and
 draws them; this room says only what is written on the page and where tiles come from.
 """
 

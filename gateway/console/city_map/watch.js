@@ -1,7 +1,7 @@
-// What the page asks the server: the assets once, and twice a second whether anything is new. A page that
+// What the page asks the server: the assets once, and once a second whether anything is new. A page that
 // nobody sees asks nothing. Tells of what it got, and of what went wrong.
 
-const PAUSE_MS = 500;
+const PAUSE_MS = 1000;
 
 export class Watch {
   // `told`: got(assets or null, states), lost(status; 0: nobody answers).
