@@ -70,9 +70,9 @@ class Counted(Protocol):
 
 def exposition(status: Mapping[str, Any], counted: Counted | None, now_ms: int) -> bytes:
     """`counted` None: the store cannot be read."""
-    registry = CollectorRegistry()
-    registry.register(_Told(status, counted, now_ms))
-    return generate_latest(registry)
+    collectors = CollectorRegistry()
+    collectors.register(_Told(status, counted, now_ms))
+    return generate_latest(collectors)
 
 
 class _Told(Collector):
