@@ -35,7 +35,7 @@ LOOK_COOKIE = "sense311_look"
 LANGUAGE_COOKIE = "sense311_language"
 PULSE_S = 0.5
 """How often it is looked whether anything has changed: once for all pages together."""
-_LEAVE = "fetch('/sign-out', {method: 'POST'}).then(() => location.assign('/sign-in'))"
+_SIGN_OUT = "fetch('/sign-out', {method: 'POST'}).then(() => location.assign('/sign-in'))"
 _STYLE = Path(__file__).with_name("console.css").read_text("utf-8")
 
 log = Log(__name__)
@@ -204,10 +204,7 @@ class Visit:
                 for language, text in names.items():
                     _choice(text, LANGUAGE_COOKIE, language)
                 ui.separator()
-                leave = (
-                    "fetch('/sign-out', {method: 'POST'}).then(() => location.assign('/sign-in'))"
-                )
-                ui.menu_item(say("Sign out"), lambda: ui.run_javascript(leave))
+                ui.menu_item(say("Sign out"), lambda: ui.run_javascript(_SIGN_OUT))
 
     def _state(self) -> None:
         """What is wrong with the gateway, as long as something is."""
