@@ -3,7 +3,6 @@
 Owns the choice of the language and the direction of its script; the texts are `phrases`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -77,14 +76,14 @@ def own_names() -> list[tuple[str, str]]:
     return [(name, Locale.parse(name).get_display_name() or name) for name in LANGUAGES]
 
 
-def preferred(accept_language: str, otherwise: str, spoken: Sequence[str] = LANGUAGES) -> str:
+def preferred(accept_language: str, otherwise: str) -> str:
     """What a browser asks for most of what is spoken here."""
     best, most = otherwise, 0.0
     for part in accept_language.split(",")[:HEADER_PARTS_MAX]:
         name, _, weight = part.partition(";")
         language = name.strip().partition("-")[0].lower()
         quality = _quality(weight)
-        if language in spoken and quality > most:
+        if language in LANGUAGES and quality > most:
             best, most = language, quality
     return best
 
