@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nicegui import ui
 
+from gateway.console.case_words import verdict
 from gateway.console.frame import Visit
 from gateway.console.parts import heading
 from gateway.staff.deed import NEEDS, WHY_CHARS_MAX, Code, Deed, Outcome
@@ -125,7 +126,7 @@ class Dialog:
         if outcome is None or outcome.code in (Code.DONE, Code.WAITING) or outcome.findings:
             self._dialog.close()
         else:
-            self.tell(outcome.text)
+            self.tell(verdict(self._visit.words, outcome))
         if outcome is not None and after is not None:
             with self._visit.client.content:  # the dialog may be gone by now
                 await after(outcome)

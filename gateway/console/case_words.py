@@ -16,7 +16,7 @@ from gateway.cityhall.telling import FIXED, REOPEN
 from gateway.console.parts import Tone, chip
 from gateway.field.device_status import DeviceState
 from gateway.phrases import Phrases
-from gateway.staff.deed import Deed
+from gateway.staff.deed import Code, Deed, Outcome
 from rules.instance import Cause, Phase
 
 
@@ -247,6 +247,40 @@ def deed_words(words: Phrases) -> dict[str, str]:
         Deed.SHADOW: say("Put a rule in shadow"),
         Deed.SAVE_RULE: say("Save a rule file"),
     }
+
+
+def outcome_words(words: Phrases) -> Mapping[str, Worded]:
+    """How a deed ended."""
+    say = words.say
+    return {
+        Code.DONE: Worded(say("done"), "good", say("Done.")),
+        Code.WAITING: Worded(
+            say("given"), "warn", say("Given: it is carried out as soon as the gateway can.")
+        ),
+        Code.REFUSED: Worded(
+            say("refused"), "bad", say("Not done: as things stand it cannot be.")
+        ),
+        Code.CONFLICT: Worded(
+            say("changed meanwhile"), "bad", say("Not done: somebody has changed it meanwhile.")
+        ),
+        Code.NOT_ALLOWED: Worded(
+            say("not allowed"), "bad", say("Not done: your role does not cover it.")
+        ),
+        Code.NOT_FOUND: Worded(say("not there"), "bad", say("Not done: it is not there.")),
+        Code.INVALID: Worded(
+            say("not valid"), "bad", say("Not done: what was said cannot be used.")
+        ),
+        Code.TOO_MANY: Worded(
+            say("too many"), "bad", say("Not done: that was too much in one minute.")
+        ),
+        Code.FAILED: Worded(say("failed"), "bad", say("Not done: it could not be written.")),
+    }  # fmt: skip
+
+
+def verdict(words: Phrases, outcome: Outcome) -> str:
+    """How a deed ended, in their language, and the particulars as the gateway has them."""
+    means = outcome_words(words)[outcome.code].means
+    return f"{means} ({outcome.text})" if outcome.text else means
 
 
 def device_states(words: Phrases) -> dict[DeviceState, str]:

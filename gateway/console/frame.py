@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 from gateway.config import ConsoleSection
+from gateway.console.case_words import verdict
 from gateway.console.door import to_sign_in
 from gateway.console.lines import Lines
 from gateway.console.parts import heading
@@ -160,7 +161,7 @@ class Visit:
             self.tell(self.words.say("You are signed out; nothing was done."), good=False)
             return None
         outcome = await asyncio.to_thread(deed, person)
-        self.tell(outcome.text, good=outcome.done)
+        self.tell(verdict(self.words, outcome), good=outcome.done)
         return outcome
 
     def tell(self, text: str, *, good: bool = True) -> None:

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from gateway.console.case_words import deed_words
+from gateway.console.case_words import Worded, deed_words, outcome_words
 from gateway.console.filters import CHARS_MAX, Filter, Pages, filter_form
 from gateway.console.frame import Console, Visit
 from gateway.console.incidents import number_of
 from gateway.console.live_table import Built, Cell, LiveTable, Row
-from gateway.console.parts import Tone, chip
+from gateway.console.parts import chip
 from gateway.phrases import Phrases
 from gateway.staff.people import Role
 from gateway.views.audit import AuditLine, audit_of
@@ -85,20 +85,7 @@ class _Page:
 
 
 def _outcome(words: Phrases, one: AuditLine) -> None:
+    worded = outcome_words(words).get(one.code, Worded(one.code, "", ""))
     with ui.element("div"):
-        chip(*_codes(words).get(one.code, (one.code, "")))
+        chip(worded.text, worded.tone)
         ui.label(one.text).classes("s-text")
-
-
-def _codes(words: Phrases) -> dict[str, tuple[str, Tone]]:
-    say = words.say
-    return {
-        "done": (say("done"), "good"),
-        "waiting": (say("given"), "warn"),
-        "refused": (say("refused"), "bad"),
-        "conflict": (say("changed meanwhile"), "bad"),
-        "not_allowed": (say("not allowed"), "bad"),
-        "not_found": (say("not there"), "bad"),
-        "invalid": (say("not valid"), "bad"),
-        "failed": (say("failed"), "bad"),
-    }

@@ -19,10 +19,11 @@ from gateway.console.incidents import number_of
 from gateway.console.live_table import Built, LiveTable, Row
 from gateway.console.requests import age_text, together
 from gateway.console.silences import _names
-from gateway.phrases import ENGLISH
+from gateway.phrases import ENGLISH, read_phrases
 from gateway.staff.deed import NUMBER_MAX, Code, Deed, Outcome
 from gateway.views.incidents import Wanted, incident_view
 from rules.instance import Cause, Phase
+from rules.rule import LANGUAGES
 
 MINUTE_MS = 60_000
 
@@ -37,6 +38,7 @@ MINUTE_MS = 60_000
         ((*State, *Phase), case_words.step_words),
         ((*Cause, *Why), case_words.causes),
         (Deed, case_words.deed_words),
+        (Code, case_words.outcome_words),
     ],
 )
 def test_whatever_the_books_can_say_has_words(known, table):
@@ -53,6 +55,18 @@ def test_that_the_city_is_asked_is_said_only_where_it_has_the_request(request_st
     assert (told == "The city is asked to repair it.") == has_it
     held = case_words.incident_states(ENGLISH)[State.HELD].means
     assert case_words.means_of(ENGLISH, State.HELD, request_state) == held
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", list(Code))
+def test_how_a_deed_ended_is_told_in_the_visitors_language(language, code):
+    """The particulars are the gateway's, and are kept."""
+    words = read_phrases(language)
+    told = case_words.verdict(words, Outcome(code, "BIN-1: filed"))
+    means = case_words.outcome_words(words)[code].means
+    assert told == f"{means} (BIN-1: filed)"
+    assert (means == case_words.outcome_words(ENGLISH)[code].means) == (language == "en")
+    assert case_words.verdict(words, Outcome(code, "")) == means
 
 
 def test_every_event_of_a_delivery_has_words():
