@@ -32,6 +32,7 @@ from gateway.watch.condition import DeskSeen, Halt, Link, Parts, Trouble
 from gateway.watch.counters import Counters
 from gateway.watch.logs import Log, Said
 from gateway.watch.status import write_status
+from gateway.watch.supervisor import Supervisor
 
 TAKE_S = 0.2  # how long an idle turn waits for a message
 STATUS_EVERY_S = 1.0
@@ -55,11 +56,15 @@ class Gateway:
         plans: Plans,
         clock: Clock | None = None,
         read_again: Callable[[], Plans] | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
-        """`read_again`: the plans of the files as they are when it is called. ConfigError."""
+        """`read_again`: the plans of the files as they are when it is called. ConfigError.
+        `supervisor`: who is told that it lives.
+        """
         self._plans = plans
         self._config = plans.config
         self._clock = clock or SystemClock()
+        self._supervisor = supervisor or Supervisor({})
         self._stopping = threading.Event()
         self._store = Store(plans.config.store.folder)
         self._started_ms = self._loaded_ms = self._clock.now_ms()
@@ -117,6 +122,7 @@ class Gateway:
         """Until `stop`. StoreBroken: the disk cannot be trusted any more."""
         self._start_threads()
         self._session.start()
+        self._supervisor.began()
         try:
             while not self._stopping.is_set():
                 self._turn()
@@ -306,11 +312,16 @@ class Gateway:
         }
 
     def _write_status(self) -> None:
-        """For `sense311 status`; where even that is impossible, the log has to do."""
+        """For `sense311 status` and the service manager; where even a file is impossible, the log
+        has to do. A gateway whose network thread hangs does not live.
+        """
+        status = self.status()
         try:
-            write_status(self._config.store.folder, self.status())
+            write_status(self._config.store.folder, status)
         except OSError as error:
             log.warning(Said.STATUS_UNWRITTEN, "the status cannot be written", why=error.strerror)
+        if not self._session.is_stuck:
+            self._supervisor.lives(": ".join(filter(None, (status["state"], status["problem"]))))
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -361,6 +372,7 @@ class Gateway:
             self._stopping.set()
 
     def _shut_down(self) -> None:
+        self._supervisor.ends()
         self._session.stop()
         for desk in self._desks:
             desk.stop()

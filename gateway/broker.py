@@ -47,6 +47,7 @@ WAITING_BYTES_MAX = 64 * 1024 * 1024
 BURST_MAX = 512  # messages read before they are handed over, so that the core is not kept waiting
 UNSENT_BYTES_MAX = 4 * 1024 * 1024  # more is not handed over until the broker has read some
 LOOK_MS = 1000  # how often the thread looks up when nothing happens
+STUCK_S = 60.0  # far beyond what an attempt to connect or a handshake takes
 STOP_S = 10.0  # a connection attempt that is under way ends within this
 
 _REFUSED = "the broker refused the connection"
@@ -118,13 +119,27 @@ class Session:
         self._short_lives = 0
         self.sessions_lost = 0
         """How often the broker had forgotten us: messages may be missing, sequence gaps tell."""
-        self.problem = "not connected yet"
+        self._problem = "not connected yet"
+        self._came_round_s = time.monotonic()
         self._client = self._make_client()
 
     @property
     def is_ready(self) -> bool:
         """Connected, and every subscription granted."""
-        return self._subscribed
+        return self._subscribed and not self.is_stuck
+
+    @property
+    def is_stuck(self) -> bool:
+        """The network thread has ended or hangs, and nobody told it to leave."""
+        late_s = time.monotonic() - self._came_round_s
+        return late_s > STUCK_S and not self._leaving.is_set()
+
+    @property
+    def problem(self) -> str:
+        """Why it is not ready; empty where it is."""
+        if self.is_stuck:
+            return f"the network thread has not come round for {STUCK_S:.0f} s: restart the gateway"
+        return self._problem
 
     def start(self) -> None:
         """Connect in the background, for ever; a broker that is not there yet is no error."""
@@ -132,6 +147,7 @@ class Session:
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._client.connect_async(parts.hostname or "127.0.0.1", port, KEEPALIVE_S)
         self._leaving.clear()
+        self._came_round_s = time.monotonic()
         self._thread = threading.Thread(target=self._network, name="mqtt", daemon=True)
         self._thread.start()
 
@@ -143,7 +159,7 @@ class Session:
     def pause(self) -> None:
         """Leave without acknowledging: broker and devices hold what we cannot store now."""
         self._leave()
-        self.problem = "paused: the store cannot take anything"
+        self._problem = "paused: the store cannot take anything"
 
     def resume(self) -> None:
         self.start()
@@ -191,6 +207,7 @@ class Session:
         """Connect, carry, connect again, until told to leave."""
         pause_s = RECONNECT_S_MIN
         while not self._leaving.is_set():
+            self._came_round_s = time.monotonic()
             self._connected_at = None
             self._arrived.clear()
             self._arrived_bytes = 0
@@ -198,8 +215,8 @@ class Session:
                 self._client.reconnect()
                 self._carry(self._client.line)
             except (OSError, UnicodeError) as error:
-                self.problem = f"cannot reach {self._settings.url}: {error}"
-                log.warning(Said.BROKER_UNREACHABLE, "trying the broker again", why=self.problem)
+                self._problem = f"cannot reach {self._settings.url}: {error}"
+                log.warning(Said.BROKER_UNREACHABLE, "trying the broker again", why=self._problem)
             except Exception:
                 # Bytes that paho cannot read must not end the thread: all would still look well.
                 log.exception(Said.BROKER_FAILED, "the broker sent what cannot be read")
@@ -258,6 +275,7 @@ class Session:
 
     def _look_after(self, now: float) -> None:
         """Once a second: pings, and subscriptions that were refused."""
+        self._came_round_s = now
         self._client.loop_misc()
         if self._connected_at is not None and not self._subscribed:
             if now >= self._subscribe_again_at:
@@ -311,9 +329,11 @@ class Session:
         self, _client: mqtt.Client, _data: Any, flags: mqtt.ConnectFlags, code: Any, _props: Any
     ) -> None:
         if code.is_failure:
-            self.problem = f"{_REFUSED}: {code}"
+            self._problem = f"{_REFUSED}: {code}"
             where = self._settings.url
-            log.error(Said.BROKER_REFUSED, "the broker lets us not in", why=self.problem, url=where)
+            log.error(
+                Said.BROKER_REFUSED, "the broker lets us not in", why=self._problem, url=where
+            )
             return
         self._connected_at = time.monotonic()
         if not flags.session_present:
@@ -328,9 +348,9 @@ class Session:
         asked = zip(self._settings.filters, codes, strict=False)
         refused = [topic for (topic, _), code in asked if code.is_failure]
         self._subscribed = not refused
-        self.problem = f"the broker refused to subscribe us to {refused}" if refused else ""
+        self._problem = f"the broker refused to subscribe us to {refused}" if refused else ""
         if refused:
-            log.error(Said.SUBSCRIPTION_REFUSED, "the gateway may not subscribe", why=self.problem)
+            log.error(Said.SUBSCRIPTION_REFUSED, "the gateway may not subscribe", why=self._problem)
         else:
             log.info(Said.BROKER_CONNECTED, "connected to the broker", url=self._settings.url)
 
@@ -356,16 +376,16 @@ class Session:
         if self._leaving.is_set():
             return
         if self._connected_at is None:  # it never was a session; a refusal has said why already
-            if not self.problem.startswith(_REFUSED):
-                self.problem = f"{self._settings.url} does not answer as an MQTT broker: {reason}"
-                log.warning(Said.BROKER_NOT_MQTT, "trying the broker again", why=self.problem)
+            if not self._problem.startswith(_REFUSED):
+                self._problem = f"{self._settings.url} does not answer as an MQTT broker: {reason}"
+                log.warning(Said.BROKER_NOT_MQTT, "trying the broker again", why=self._problem)
             return
-        self.problem = f"disconnected: {reason}"
+        self._problem = f"disconnected: {reason}"
         self._short_lives += self._was_short()
         if self._short_lives >= SHORT_LIVES_MAX:
             who = self._settings.client_id
-            self.problem += f"; is another client using the id {who!r}?"
-        log.warning(Said.BROKER_LOST, "the connection was lost: connecting", why=self.problem)
+            self._problem += f"; is another client using the id {who!r}?"
+        log.warning(Said.BROKER_LOST, "the connection was lost: connecting", why=self._problem)
 
 
 def tls_context(

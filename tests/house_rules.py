@@ -54,6 +54,7 @@ SHELLS = {
     "gateway.line": "broker",
     "gateway.public": "public",
     "gateway.watch.status": "status",
+    "gateway.watch.supervisor": "supervisor",
 }
 
 # Rooms that decide: functions of (state, event, time).

@@ -5,6 +5,7 @@ Each checks all that it is given before it starts anything, and ends on a signal
 
 import dataclasses
 import json as json_
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -40,11 +41,15 @@ def run(config: ConfigFile, *, json: Json = False) -> None:
     from gateway.errors import StoreError
     from gateway.plans import prepare
     from gateway.watch.logs import Log, Said
+    from gateway.watch.supervisor import Supervisor
 
     with told_plainly(as_json=json):
         plans = _plans_to_run(config)
         _log_plans(plans)
-        gateway = Gateway(plans, read_again=lambda: prepare(*read_config(config)))
+        supervisor = Supervisor(os.environ)
+        gateway = Gateway(
+            plans, read_again=lambda: prepare(*read_config(config)), supervisor=supervisor
+        )
         signal.signal(signal.SIGHUP, lambda *_: gateway.reload())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: gateway.stop())

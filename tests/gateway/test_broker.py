@@ -250,6 +250,25 @@ def test_bytes_that_are_not_mqtt_end_the_connection_and_not_the_thread(
         session.stop()
 
 
+def test_a_network_thread_that_hangs_is_told_until_it_comes_round(
+    mosquitto, a_session, wait_for, monkeypatch
+):
+    """Connected it still seems to be; a thread that was told to leave is none that hangs."""
+    session, go_on = a_session(mosquitto), threading.Event()
+    monkeypatch.setattr(broker, "STUCK_S", 2.0)
+    monkeypatch.setattr(session._client, "loop_misc", lambda: go_on.wait(30))
+
+    wait_for(lambda: session.is_stuck, "it is told")
+    assert not session.is_ready
+    assert "network thread" in session.problem
+    go_on.set()
+    wait_for(lambda: session.is_ready, "it came round")
+    assert session.problem == ""
+    session.pause()
+    session._came_round_s -= 10
+    assert not session.is_stuck
+
+
 def test_a_reply_that_nobody_can_take_is_given_back(a_session, free_port, mosquitto):
     """It is never kept in memory for a broker that is not there; one that is there takes it."""
     nobody = a_session(f"mqtt://127.0.0.1:{free_port()}", ready=False)
