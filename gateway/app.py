@@ -18,7 +18,7 @@ from gateway.cityhall.desks import desks_of
 from gateway.cityhall.requests import rfc3339
 from gateway.clock import Clock, SystemClock
 from gateway.core import Core
-from gateway.effects import Effects, HistoryReading, Settings
+from gateway.effects import Effects, Settings
 from gateway.errors import StoreError, StoreFull
 from gateway.exhibits.exhibit import evidence_of
 from gateway.field.replies import Replies
@@ -91,7 +91,7 @@ class Gateway:
         if plans.history is not None:
             from gateway.history import HistoryWriter  # only where it is wanted: see `plans`
 
-            self._history = HistoryWriter(_PatientStore(self._store), plans.history)
+            self._history = HistoryWriter(self._store, plans.history)
         self._evidence = None
         if plans.config.evidence is not None:
             from gateway.exhibits.evidence_http import EvidenceServer  # likewise
@@ -391,18 +391,3 @@ class Gateway:
 def _is_fresh(effects: Effects, now_ms: int) -> bool:
     """Whether the batch shows that no backlog is left: its readings are of this minute."""
     return any(abs(now_ms - reading.ts_ms) < FRESH_MS for reading in effects.readings[-10:])
-
-
-class _PatientStore:
-    """The store as history sees it: on a full disk the cursor waits, and so does history."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.history_cursor = store.history_cursor
-        self.readings_after: Callable[[int, int], list[HistoryReading]] = store.readings_after
-
-    def history_advance(self, reading_id: int) -> None:
-        try:
-            self._store.history_advance(reading_id)
-        except StoreFull:
-            time.sleep(FULL_RETRY_S)

@@ -11,30 +11,23 @@ comes while we are away. One thread of ours does all input and output; nothing e
 """
 
 import select
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.broker_settings import BrokerSettings, tls_context
 from gateway.effects import Incoming
 from gateway.line import Line, Waker
 from gateway.watch.logs import Log, Said
 
 log = Log(__name__)
 
-# Three filters that do not overlap: some brokers deliver once per matching filter.
-# `status` is retained, so a lost one comes again with the next subscription; at QoS 1 the bundled
-# broker would count every retained message that a killed gateway had not acknowledged as in flight
-# for ever, until nothing more fits.
-FILTERS = (("city/v1/+/+/+/telemetry", 1), ("city/v1/+/+/+/batch", 1), ("city/v1/+/+/+/status", 0))
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
 RECONNECT_S_MIN = 0.5
@@ -52,29 +45,6 @@ STOP_S = 10.0  # a connection attempt that is under way ends within this
 
 _REFUSED = "the broker refused the connection"
 _PUBACK = b"\x40\x02"
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerSettings:
-    """Where the broker is and who we are. `password` never appears in a log or an error."""
-
-    url: str
-    username: str | None = None
-    password: str | None = None
-    client_id: str = "sense311-gateway"
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    """Of the gateway, where the broker asks for one; with it `key_file`."""
-    key_file: Path | None = None
-    sources: tuple[str, ...] = ()
-    """Topic filters beside those of the contract."""
-
-    @property
-    def filters(self) -> list[tuple[str, int]]:
-        return [*FILTERS, *((topic, 1) for topic in self.sources)]
-
-    def __repr__(self) -> str:
-        return f"BrokerSettings(url={self.url!r}, username={self.username!r})"
 
 
 class Delivery(NamedTuple):
@@ -386,17 +356,3 @@ class Session:
             who = self._settings.client_id
             self._problem += f"; is another client using the id {who!r}?"
         log.warning(Said.BROKER_LOST, "the connection was lost: connecting", why=self._problem)
-
-
-def tls_context(
-    ca_file: Path | None, certificate_file: Path | None = None, key_file: Path | None = None
-) -> ssl.SSLContext:
-    """The broker's certificate and host name are always checked; ours is shown where there is one.
-    OSError: a file is not what it should be.
-    """
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate_file is not None:
-        # A key with a pass phrase is a file that is not what it should be: nobody is there to ask.
-        context.load_cert_chain(certificate_file, key_file, password=lambda: "")
-    return context

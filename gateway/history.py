@@ -24,12 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from urllib3.exceptions import HTTPError
 
 from gateway.effects import HistoryReading
+from gateway.errors import StoreFull
 from gateway.watch.logs import Log, Said
 
 _POINT_REFUSALS = frozenset(
     {400, 413, 422}
 )  # others (401, 404, 429, ...) are about us, not a point
 _BACK_OFF_S_MIN, _BACK_OFF_S_MAX = 0.5, 60.0
+_FULL_S = 2.0
 _POLL_S = 1.0  # when nothing is waiting
 _ERROR_CHARS_MAX = 200
 _ESCAPES = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
@@ -176,6 +178,8 @@ class HistoryWriter:
                 self.stats, failures_in_a_row=failures, last_error=str(down), behind=True
             )
             return min(_BACK_OFF_S_MAX, _BACK_OFF_S_MIN * 2.0 ** min(failures - 1, 16))
+        except StoreFull:  # the cursor could not move: what is written again overwrites itself
+            return _FULL_S
         if failed:
             log.warning(Said.HISTORY_BACK, "the history takes readings again")
         return 0.0 if self.stats.behind else _POLL_S

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pydantic import SecretStr, ValidationError
 
-from gateway.broker import BrokerSettings, tls_context
+from gateway.broker_settings import BrokerSettings, tls_context
 from gateway.cityhall.delivery import CITY, EMERGENCY
 from gateway.cityhall.georeport_http import EndpointError, check_endpoint
 from gateway.cityhall.profile import Profile, ProfileError, read_profile

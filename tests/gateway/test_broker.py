@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from gateway import broker
-from gateway.broker import BrokerSettings, Session
+from gateway.broker import Session
+from gateway.broker_settings import BrokerSettings, tls_context
 
 TOPIC = "city/v1/z/bin/bin-1/telemetry"
 pytestmark = pytest.mark.slow
@@ -325,4 +326,4 @@ def test_tls_works_and_trusts_only_the_named_authority(
 
 def test_old_tls_is_not_spoken():
     """1.2 is the least."""
-    assert broker.tls_context(None).minimum_version is ssl.TLSVersion.TLSv1_2
+    assert tls_context(None).minimum_version is ssl.TLSVersion.TLSv1_2

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from gateway.errors import StoreFull
 from gateway.history import HistoryConfig, HistoryDown, HistoryReading, HistoryWriter, line_of
 
 VICTORIA = shutil.which("victoria-metrics") or "/usr/bin/victoria-metrics"
@@ -231,6 +232,26 @@ def test_crash_between_write_and_cursor_writes_again(victoria: Victoria):
     with closing(writer(shelf, victoria.url)) as history:
         assert history.step() == 10
     assert victoria.samples("z4") == expected(shelf)
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_the_cursor_until_there_is_room(victoria: Victoria):
+    """What was written meanwhile is written again, and overwrites itself."""
+    victoria.start()
+    rooms = iter([False, True])
+
+    class Full(Shelf):
+        def history_advance(self, reading_id: int) -> None:
+            if not next(rooms, True):
+                raise StoreFull("no room")
+            super().history_advance(reading_id)
+
+    shelf = Full([reading(n, "z5") for n in range(1, 21)])
+    with running(writer(shelf, victoria.url)) as history:
+        until(lambda: shelf.cursor == 20, "the cursor moves")
+    assert history.stats.failures_in_a_row == 0
+    assert shelf.advances == [20]
+    assert victoria.samples("z5") == expected(shelf)
 
 
 @pytest.mark.slow

@@ -24,7 +24,8 @@ from gateway.access.embedded import Broker
 from gateway.access.logins import Login
 from gateway.access.provisioning import SELF_TEST_USERS, self_test_logins
 from gateway.access.self_test import try_broker
-from gateway.broker import BrokerSettings, Session
+from gateway.broker import Session
+from gateway.broker_settings import BrokerSettings
 from gateway.cli import app
 
 pytestmark = pytest.mark.slow
