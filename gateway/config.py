@@ -212,7 +212,28 @@ class Config(_Section):
 
 
 def read_config(path: Path) -> tuple[Config, Secrets]:
-    """The configuration and its secrets. ConfigError: with all findings."""
+    """The configuration and its secrets, for who connects with them. ConfigError: with all
+    findings.
+    """
+    config, findings = _settings(path)
+    secrets, faults = read_secrets(config)
+    if findings or faults:
+        raise ConfigError([*findings, *faults])
+    return config, secrets
+
+
+def read_settings(path: Path) -> Config:
+    """The configuration alone, for who looks and writes beside the gateway: the secrets need not
+    be there, as they are not where a service manager hands them out. ConfigError.
+    """
+    config, findings = _settings(path)
+    if findings:
+        raise ConfigError(findings)
+    return config
+
+
+def _settings(path: Path) -> tuple[Config, list[Finding]]:
+    """And the files that it names in vain."""
     text = _read(path)
     try:
         tree = tomllib.loads(text)
@@ -227,11 +248,7 @@ def read_config(path: Path) -> tuple[Config, Secrets]:
         raise ConfigError(list(_findings(str(path), text, error))) from None
     config._origin = (str(path), text)  # noqa: SLF001 -- it is still being made
     config = _rooted(config, path.parent)
-    secrets, findings = read_secrets(config)
-    findings = [*_missing_files(config), *findings]
-    if findings:
-        raise ConfigError(findings)
-    return config, secrets
+    return config, list(_missing_files(config))
 
 
 def _read(path: Path) -> str:

@@ -24,7 +24,7 @@ from gateway.envelopes import envelopes
 from gateway.envelopes.mapping import read_mapping
 from gateway.errors import ConfigError
 from gateway.inventory.assets import City, read_assets
-from gateway.secret_files import Secrets
+from gateway.secret_files import NO_SECRETS, Secrets
 from gateway.sources import Source
 from rules.files import load, read_folder, read_library
 from rules.finding import Finding
@@ -121,13 +121,13 @@ class Plans:
         return {"version": self.bundle.version, "count": len(rules), "shadow": shadow}
 
 
-def prepare(config: Config, secrets: Secrets) -> Plans:
+def prepare(config: Config, secrets: Secrets = NO_SECRETS) -> Plans:
     """Read what the configuration names. ConfigError: with the findings of all of it."""
     texts, findings = read_rules(config)
     return _prepare(config, secrets, texts, findings)
 
 
-def prepare_with(texts: RuleTexts, config: Config, secrets: Secrets) -> Plans:
+def prepare_with(texts: RuleTexts, config: Config, secrets: Secrets = NO_SECRETS) -> Plans:
     """As `prepare`, with rules that were in force before, whatever the files say now."""
     return _prepare(config, secrets, texts, [])
 

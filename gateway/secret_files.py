@@ -20,6 +20,12 @@ from rules.finding import Finding
 if TYPE_CHECKING:
     from gateway.config import Config
 
+_CREDENTIALS = Path("/run/credentials")
+_HANDED_OUT = (
+    "systemd puts it there while the service runs, by LoadCredential= of the unit; start it, then "
+    "see `systemctl status`"
+)
+_OWN_FILE = "a file of its own that only its owner may read, holding nothing else"
 SECRET_BYTES_MAX = 64 * 1024 * 1024  # a broker's credentials of 100,000 devices
 
 
@@ -33,6 +39,10 @@ class Secrets:
     api_key: SecretStr | None
     history_token: SecretStr | None
     emergency_key: SecretStr | None = None
+
+
+NO_SECRETS = Secrets("", None, None, None, None)
+"""Of who connects to nothing."""
 
 
 def broker_address(url: str) -> str:
@@ -59,10 +69,12 @@ def read_secrets(config: "Config") -> tuple[Secrets, list[Finding]]:
     findings: list[Finding] = []
 
     def secret(keys: list[str], path: Path | None) -> SecretStr | None:
+        if path is None:
+            return None
         try:
-            return None if path is None else SecretStr(_secret(path))
+            return SecretStr(_secret(path))
         except ValueError as error:
-            help_ = "a file of its own that only its owner may read, holding nothing else"
+            help_ = _HANDED_OUT if path.is_relative_to(_CREDENTIALS) else _OWN_FILE
             findings.append(config.finding(keys, "E405", f"{path}: {error}", help_))
             return None
 

@@ -55,13 +55,13 @@ def show_incident(config: ConfigFile, number: int, *, json: Json = False) -> Non
 
 def _evidence(config: Path, number: int) -> dict[str, Any]:
     """Empty where the files do not tell: the story is worth telling without."""
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.errors import ConfigError
     from gateway.exhibits.exhibit import evidence_of
     from gateway.plans import prepare
 
     try:
-        found = evidence_of(prepare(*read_config(config)), incident=number)
+        found = evidence_of(prepare(read_settings(config)), incident=number)
     except ConfigError:
         return {}
     return found.as_dict() if found is not None else {}
@@ -142,6 +142,6 @@ def show_request(config: ConfigFile, reference: str, *, json: Json = False) -> N
 
 def database_of(config: Any) -> Any:
     """The store's file of a configuration. ConfigError."""
-    from gateway.config import read_config
+    from gateway.config import read_settings
 
-    return read_config(config)[0].store.folder / "sense311.db"
+    return read_settings(config).store.folder / "sense311.db"

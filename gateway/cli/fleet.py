@@ -128,9 +128,9 @@ def adopt(
 
 
 def _settings(config: Path) -> "Config":
-    from gateway.config import read_config
+    from gateway.config import read_settings
 
-    return read_config(config)[0]
+    return read_settings(config)
 
 
 def _now(settings: "Config", database: Path) -> "Now":
@@ -241,13 +241,13 @@ def _letters(
     """Oldest first, as they came."""
     from gateway.books.ledger import refusals_by_id, refusals_of, stored_among
     from gateway.clock import SystemClock
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.field.dead_letters import Reader
     from gateway.plans import prepare
     from gateway.sources import Sources
 
     with told_plainly(as_json=as_json):
-        plans, database = prepare(*read_config(config)), database_of(config)
+        plans, database = prepare(read_settings(config)), database_of(config)
         if numbers:
             kept = refusals_by_id(database, numbers)
             kept = [x for x in kept if reason in ("", x.reason) and device in ("", x.device)]

@@ -206,14 +206,14 @@ def preview_silence(
     from gateway.books.ledger import fired_between
     from gateway.cases.preview import preview
     from gateway.clock import SystemClock
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.plans import prepare
 
     about = _About(asset, circuit, zone, rule, service, polygon)
     made = _silence(config, (start, for_, repeat, time_zone), ("preview", "-"), about, as_json=json)
     now_ms = SystemClock().now_ms()
     with told_plainly(as_json=json):
-        plans = prepare(*read_config(config))
+        plans = prepare(read_settings(config))
         database = database_of(config)
         past = fired_between(database, now_ms - days * DAY_MS, now_ms) if database.exists() else []
     told = preview(made, plans.city, plans.bundle, past, now_ms)
@@ -330,10 +330,10 @@ def _silence(
 
 def _time_zone(config: Any, *, as_json: bool) -> str:
     from gateway.cityhall.profile import read_profile
-    from gateway.config import read_config
+    from gateway.config import read_settings
 
     with told_plainly(as_json=as_json):
-        return read_profile(read_config(config)[0].city.profile).timezone
+        return read_profile(read_settings(config).city.profile).timezone
 
 
 def _polygon(path: Path | None, ring_of: Callable[[Any], Any]) -> Any:

@@ -169,10 +169,10 @@ def _from_stdin(*, as_json: bool) -> str:
 
 
 def _accounts(config: Path) -> "Accounts":
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.staff.accounts import Accounts
 
-    return Accounts(read_config(config)[0].store.folder)
+    return Accounts(read_settings(config).store.folder)
 
 
 def _now_ms() -> int:

@@ -56,10 +56,10 @@ def import_(
     json: Json = False,
 ) -> None:
     """Check a file of assets, show what it would change, and with --apply put it in place."""
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.inventory.asset_files import alone, replacing
 
-    with told_plainly(as_json=json), alone(read_config(config)[0].assets.files):
+    with told_plainly(as_json=json), alone(read_settings(config).assets.files):
         offer = _offer(config, new, to, as_json=json)
         told = offer.change.as_dict() | {"file": str(offer.target), "applied": False}
         standing = sum(offer.change.open_incidents.values())
@@ -83,14 +83,14 @@ def export(
     json: Json = False,
 ) -> None:
     """All assets in force, as one file that reads back as the same."""
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.inventory.asset_files import read_whole
     from gateway.inventory.asset_writing import FORMATS, written
 
     if format_ not in FORMATS:
         fail(f"--format {format_}: {' or '.join(FORMATS)}", Code.USAGE, as_json=json)
     with told_plainly(as_json=json):
-        city = read_whole(read_config(config)[0].assets.files)
+        city = read_whole(read_settings(config).assets.files)
         text = written(city.assets.values(), format_)
         if out is not None:
             out.write_bytes(text.encode())
@@ -111,12 +111,12 @@ def _next(offer: _Offer, told: dict[str, Any], *, apply: bool) -> str:
 def _offer(config: Path, new: Path, to: Path | None, *, as_json: bool) -> _Offer:
     """Or the end of the command, with the findings of the new file."""
     from gateway.books.ledger import incidents_of
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.errors import ConfigError
     from gateway.inventory.asset_difference import difference
     from gateway.inventory.asset_files import offered, read_whole
 
-    files = read_config(config)[0].assets.files
+    files = read_settings(config).assets.files
     target = _target(files, to, as_json=as_json)
     before = read_whole(files)
     try:

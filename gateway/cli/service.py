@@ -103,11 +103,11 @@ def status(config: ConfigFile, *, json: Json = False) -> None:
     somebody; or red; and why.
     """
     from gateway.clock import SystemClock
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.watch.status import read_status
 
     with told_plainly(as_json=json):
-        folder = read_config(config)[0].store.folder
+        folder = read_settings(config).store.folder
         try:
             said = read_status(folder, SystemClock().now_ms())
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gateway.cityhall.profile import Profile, read_profile
-from gateway.config import PublicSection, read_config
+from gateway.config import PublicSection, read_settings
 
 TITLE = "sense311"
 
@@ -47,7 +47,7 @@ class Site:
 
 def read_site(config_path: Path) -> Site:
     """ConfigError. Without a section [public], as if it stood there empty."""
-    config, _ = read_config(config_path)
+    config = read_settings(config_path)
     database = config.store.folder / "sense311.db"
     section = config.public or PublicSection()
     return Site(read_profile(config.city.profile), section, database, config.logs.format)

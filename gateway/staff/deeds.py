@@ -22,11 +22,10 @@ from gateway.books.ledger import incident_story, rules_in_force, silences_of
 from gateway.cases import orders
 from gateway.cases.silences import Silence
 from gateway.cityhall.delivery import Approved, Diverted, Event, Found, Retry
-from gateway.config import Config, read_config
+from gateway.config import Config, read_settings
 from gateway.errors import ConfigError, StoreError
 from gateway.inventory.adopting import adopt
 from gateway.plans import RuleTexts, read_rules
-from gateway.secret_files import Secrets
 from gateway.staff.deed import (
     NAME_CHARS_MAX,
     NUMBER_MAX,
@@ -177,7 +176,7 @@ class Deeds:
     def adopt(self, person: Person, device: str, asset_id: str, why: str = "") -> Outcome:
         """A device is entered among those of an asset, in the asset file."""
 
-        def act(config: Config, _secrets: Secrets) -> Outcome:
+        def act(config: Config) -> Outcome:
             for name, text in (("the device", device), ("the asset", asset_id)):
                 if fault := fault_of_text(name, text):
                     raise NotDoneError(Code.INVALID, fault)
@@ -194,7 +193,7 @@ class Deeds:
     def reload(self, person: Person, why: str = "") -> Outcome:
         """The gateway takes up rules and assets as they lie in their files."""
 
-        def act(config: Config, _secrets: Secrets) -> Outcome:
+        def act(config: Config) -> Outcome:
             return self._reload(config)
 
         return self._written(person, Deed.RELOAD, "rules and assets", why, act)
@@ -210,19 +209,19 @@ class Deeds:
     def save_rule(self, person: Person, file: str, text: str, was_sha256: str, why: str) -> Outcome:
         """A rule file, over the text of that hash (empty: a new file), and the reload of it."""
 
-        def act(config: Config, secrets: Secrets) -> Outcome:
+        def act(config: Config) -> Outcome:
             if len(text) > TEXT_MAX or not is_plain(text):
                 fault = f"a rule file is plain text of at most {TEXT_MAX} characters"
                 raise NotDoneError(Code.INVALID, fault)
             path = editable(config, file)
-            checked(config, secrets, str(path), text)
+            checked(config, str(path), text)
             write_over(path, text, was_sha256)
             return _and_then(f"{path.name} is saved", {"file": file}, self._reload(config))
 
         return self._written(person, Deed.SAVE_RULE, file, why, act)
 
     def _set_mode(self, person: Person, deed: Deed, rule: str, mode: str, why: str) -> Outcome:
-        def act(config: Config, _secrets: Secrets) -> Outcome:
+        def act(config: Config) -> Outcome:
             texts, findings = read_rules(config)
             bundle, faults = texts.whole()
             if findings or bundle is None:
@@ -287,14 +286,14 @@ class Deeds:
         deed: Deed,
         subject: str,
         why: str,
-        change: Callable[[Config, Secrets], Outcome],
+        change: Callable[[Config], Outcome],
     ) -> Outcome:
         """A deed on files: its entry stands before it begins, and how it ended beside it."""
 
         def act(entry: Entry, database: Path) -> Outcome:
             number = by_hand.record(database, entry, Code.WAITING, "begun")
             try:
-                outcome = change(*read_config(self._books.config_path))
+                outcome = change(read_settings(self._books.config_path))
             except EXPECTED as error:
                 outcome = outcome_of(error)
             end = self._books.now_ms(), outcome.code, kept(outcome.text, WHY_CHARS_MAX)
@@ -321,7 +320,7 @@ class Deeds:
         about = kept(subject, NAME_CHARS_MAX), kept(why, WHY_CHARS_MAX)
         entry = Entry(now_ms, *whose, *about)
         try:
-            database = read_config(self._books.config_path)[0].store.folder / "sense311.db"
+            database = read_settings(self._books.config_path).store.folder / "sense311.db"
         except ConfigError as error:
             text = "the configuration cannot be used: see `sense311 check`"
             return Outcome(Code.FAILED, text, findings=error.findings)

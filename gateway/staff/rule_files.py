@@ -17,7 +17,6 @@ from gateway.config import Config
 from gateway.errors import ConfigError
 from gateway.inventory.asset_files import alone
 from gateway.plans import RuleTexts, prepare_with, read_rules
-from gateway.secret_files import Secrets
 from rules.finding import Finding
 from rules.promotion import with_mode
 
@@ -54,13 +53,13 @@ def editable(config: Config, file: str) -> Path:
     raise NotOursError(f"{file}: [rules] files names neither it nor its folder")
 
 
-def checked(config: Config, secrets: Secrets, file: str, text: str) -> Sequence[Finding]:
+def checked(config: Config, file: str, text: str) -> Sequence[Finding]:
     """The findings of all that would be in force with this text. ConfigError: with an error."""
     texts, findings = read_rules(config)
     if findings:
         raise ConfigError(findings)
     changed = RuleTexts({**texts.sources, file: text}, texts.params, texts.disable)
-    return prepare_with(changed, config, secrets).warnings
+    return prepare_with(changed, config).warnings
 
 
 def write_over(path: Path, text: str, was_sha256: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.books.ledger import mark_of, rules_in_force
 from gateway.clock import Clock, SystemClock
-from gateway.config import Config, read_config
+from gateway.config import Config, read_settings
 from gateway.errors import ConfigError, StoreError
 from gateway.plans import Plans, RuleTexts, prepare, prepare_with
 from gateway.watch.logs import Log, Said
@@ -81,9 +81,9 @@ def _status(folder: Path, now_ms: int) -> dict[str, Any]:
 
 
 def _in_force(path: Path) -> Plans:
-    config, secrets = read_config(path)
+    config = read_settings(path)
     database = config.store.folder / "sense311.db"
     kept = rules_in_force(database)
     if kept:
-        return prepare_with(RuleTexts.from_json(kept), config, secrets)
-    return prepare(config, secrets)
+        return prepare_with(RuleTexts.from_json(kept), config)
+    return prepare(config)

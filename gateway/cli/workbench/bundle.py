@@ -50,11 +50,11 @@ def reload(
         _plan_for(config, as_json=json)
         return
     from gateway.clock import SystemClock
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.staff.reload_by_hand import NoAnswerError, reload_by_hand
 
     with told_plainly(as_json=json):
-        folder = read_config(config)[0].store.folder
+        folder = read_settings(config).store.folder
         try:
             said = reload_by_hand(folder, SystemClock(), timeout)
         except NoAnswerError as no:
@@ -97,14 +97,14 @@ def plan(
 
 def _plan_for(path: Path, *, as_json: bool) -> None:
     from gateway.books.ledger import incidents_of, rules_in_force, states_of
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.errors import ConfigError
     from gateway.plans import RuleTexts, prepare
     from gateway.workbench.impact import impacts, phases_of, rewritten
     from rules.plan import changes
 
     with told_plainly(as_json=as_json):
-        config, secrets = read_config(path)
+        config = read_settings(path)
         database = config.store.folder / "sense311.db"
         kept = rules_in_force(database)
         if not kept:
@@ -112,7 +112,7 @@ def _plan_for(path: Path, *, as_json: bool) -> None:
                  as_json=as_json)  # fmt: skip
         old = _in_force(RuleTexts.from_json(kept), as_json=as_json)
         try:
-            plans = prepare(config, secrets)
+            plans = prepare(config)
         except ConfigError as error:
             refuse(error.findings, as_json=as_json)
         layout, rows = states_of(database)

@@ -210,12 +210,12 @@ def explained_from_store(
 ) -> "Explanation":
     """From what the gateway of a configuration has kept. Raises Unanswerable, ConfigError."""
     from gateway.books.ledger import record_of
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.exhibits.exhibit import explanation_of
     from gateway.plans import prepare
     from gateway.workbench.inquiry import Question, inquire
 
-    plans = prepare(*read_config(config))
+    plans = prepare(read_settings(config))
     database = plans.config.store.folder / "sense311.db"
     inquiry = inquire(Question(*asked), plans.city, plans.bundle)
     found = explanation_of(plans, inquiry, _written(zone))

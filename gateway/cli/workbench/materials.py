@@ -242,12 +242,12 @@ def _recorded(path: Path, since_ms: int, until_ms: int) -> "Iterator[Received]":
 
 def _of_store(place: Place) -> Material:
     from gateway.books.ledger import all_readings
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.plans import prepare
     from gateway.workbench.inquiry import from_store
 
     assert place.config is not None
-    plans = prepare(*read_config(place.config))
+    plans = prepare(read_settings(place.config))
     rules, follow = plans.config.rules, plans.config.ingest.clock == "follow"
     since_ms, until_ms = place.span_ms()
     database = plans.config.store.folder / "sense311.db"

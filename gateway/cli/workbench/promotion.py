@@ -78,12 +78,12 @@ def _texts_and_record(
     """The rules to edit; with a configuration those that it names, and what the rule did."""
     from gateway.books.ledger import unfiled_of
     from gateway.cli.workbench.check import read_sources
-    from gateway.config import read_config
+    from gateway.config import read_settings
     from gateway.plans import RuleTexts, read_rules
 
     texts, record = RuleTexts(), None
     if path is not None:
-        config, _ = read_config(path)
+        config = read_settings(path)
         database = config.store.folder / "sense311.db"
         record = _weeks(unfiled_of(database, rule)) if database.exists() else []
         texts, findings = read_rules(config)
