@@ -181,6 +181,7 @@ def serving(app):
     """The application on a real port of loopback; an HTTP client of it."""
     with socket.socket() as ear:
         ear.bind(("127.0.0.1", 0))
+        ear.listen()  # who comes before the server is up waits for it
         settings = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(settings)
         thread = threading.Thread(target=server.run, args=([ear],), daemon=True)
