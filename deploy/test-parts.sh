@@ -29,6 +29,7 @@ need mosquitto mosquitto
 need victoria-metrics victoria-metrics
 need promtool prometheus
 need systemd-analyze systemd
+need systemd-nspawn systemd-container
 need docker-compose docker-compose
 need chromium chromium
 [ -n "$missing" ] || exit 0

@@ -141,9 +141,11 @@ def broker(
     from gateway.access.embedded import run_foreground
     from gateway.access.provisioning import SELF_TEST_USERS, self_test_logins
     from gateway.access.self_test import try_broker
+    from gateway.watch.supervisor import Supervisor
 
     def ready(url: str) -> None:
         try_broker(*self_test_logins(folder)).verdict(url)
+        Supervisor(os.environ).began()
         where = str(credentials_path(folder))
         lines = [f"{url}, credentials in {where}"]
         answer({"url": url, "credentials": where}, lines, as_json=json)

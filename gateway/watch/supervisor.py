@@ -1,7 +1,7 @@
-"""What the service manager is told: that the gateway has begun, that it lives, that it ends.
+"""What the service manager is told: that a service has begun, that it lives, that it ends.
 
 By systemd's notification protocol, sd_notify(3): a datagram to the socket that the environment
-names; where it names none, nobody is told. Never decides whether the gateway lives, and never
+names; where it names none, nobody is told. Never decides whether the service lives, and never
 holds it up: a manager that does not listen costs no more than the word.
 """
 
@@ -20,7 +20,7 @@ class Supervisor:
         self._address = f"\0{named[1:]}" if named.startswith("@") else named
 
     def began(self) -> None:
-        """Its store is open and its rules are in force; the broker may still be away."""
+        """It does what it is there for, or waits only for others."""
         self._tell("READY=1")
 
     def lives(self, status: str) -> None:

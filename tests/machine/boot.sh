@@ -6,10 +6,11 @@
 # Its files are this machine's, read only; what it writes lies in memory under PLACE (an empty
 # folder) and is forgotten with it. SEED is laid over them. It has loopback and no other network.
 # CHECKOUT and PYTHON (a prefix) stand in /opt/sense311, OUT at /trial. Mounts are seen by this
-# process alone, so nothing of them is left. As root.
+# process alone, so nothing of them is left; when it is killed, so is all that it started. As root.
 set -eu
 if [ "${1:-}" != mounted ]; then
-    exec unshare --mount --propagation private sh "$0" mounted "$@"
+    exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+        sh "$0" mounted "$@"
 fi
 place=$2 seed=$3 checkout=$4 python=$5 out=$6
 mount -t tmpfs -o mode=0755 tmpfs "$place"
