@@ -36,6 +36,11 @@ START_S = 30.0
 hypothesis.settings.register_profile("quick", max_examples=25)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of slow tests begin first: the many short ones fill up what is left at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
     """What the condition gives, once it is true."""
     deadline_s = time.monotonic() + timeout_s

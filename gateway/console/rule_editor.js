@@ -28,8 +28,13 @@
     }
     const editor = this.view(id);
     if (!editor) return;
-    const dark = document.body.classList.contains("body--dark");
-    getElement(id).setTheme(dark ? theme.dark : theme.light);
+    // As the page looks, and goes on to look: the system may change from day to night meanwhile.
+    const follow = () => {
+      const dark = document.body.classList.contains("body--dark");
+      getElement(id)?.setTheme(dark ? theme.dark : theme.light);
+    };
+    new MutationObserver(follow).observe(document.body, { attributeFilter: ["class"] });
+    follow();
     editor.contentDOM.setAttribute("aria-label", label);
     editor.contentDOM.setAttribute("aria-describedby", describedBy);
     // Who may not type scrolls with the keys all the same.
