@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from gateway.books.tally import figures_of
 from gateway.cityhall.delivery import State
 from gateway.cli.service import _status_lines
+from gateway.field.device_status import DeviceState
 from gateway.views.books import Books
 from gateway.watch.metrics import exposition
 from gateway.watch.status import FILE_BYTES
@@ -145,6 +146,8 @@ def test_a_running_gateway_is_told_as_it_is(scene, client_of, wait_for):
     assert value(told, "refusals_total", reason="not_json") == 1
     assert value(told, "refusals_total", reason="unknown_key") == 1
     assert value(told, "requests", state="filed") == 1
+    stand = {state: value(told, "fleet_devices", standing=str(state)) for state in DeviceState}
+    assert (sum(stand.values()), stand[DeviceState.ONLINE]) == (3, 3)
     assert value(told, "desk_up", desk="city") == 1
 
 
@@ -154,7 +157,8 @@ def test_every_metric_of_rules_and_dashboard_is_told(scene, client_of):
     status = scene.status()
     status["figures"]["history"] = {"up": True, "written": 1, "dropped": 0}
     counted = figures_of(scene.data / "sense311.db")._replace(open={("bin_full", "queued"): 1})
-    told = exposition(status, counted, status["at_ms"]).decode()
+    standings = dict.fromkeys(map(str, DeviceState), 1)
+    told = exposition(status, counted, status["at_ms"], standings).decode()
     series = {name: labels | {"instance", "job"} for name, labels in series_of(told).items()}
 
     missing = [
@@ -299,6 +303,13 @@ def test_no_state_is_asked_for_that_there_is_not():
     ]
     assert "review" in words
     assert set(words) <= set(map(str, State))
+    standings = [
+        word
+        for _, expression, _ in expressions()
+        for word in re.findall(r'\bstanding="([^"]*)"', expression)
+    ]
+    assert "silent" in standings
+    assert set(standings) <= set(map(str, DeviceState))
 
 
 @pytest.mark.parametrize(

@@ -181,8 +181,7 @@ class Broker:
 
         Without this a full store refuses the gateway's session too, and can never be emptied.
         """
-        (ports,) = self.config.folder.glob("*.ports")
-        port = int(json.loads(ports.read_text())["nats"][0].rsplit(":", 1)[1])
+        port = self._keepers_port()
         with _keeper(self.config.host, port, keeper) as wire:
             stream = _ask(wire, f"$JS.API.STREAM.INFO.{MESSAGES_STREAM}", {})["config"]
             wanted = {"max_bytes": self.config.store_bytes_max, "discard": "new"}
@@ -191,6 +190,16 @@ class Broker:
             answer = _ask(wire, f"$JS.API.STREAM.UPDATE.{MESSAGES_STREAM}", stream | wanted)
         if not wanted.items() <= answer.get("config", {}).items():
             raise self._failure()
+
+    def _keepers_port(self) -> int:
+        """The server may answer devices before it has written which port that is."""
+        deadline_s = time.monotonic() + _READY_TIMEOUT_S
+        while self.pid is not None and time.monotonic() < deadline_s:
+            for ports in self.config.folder.glob("*.ports"):
+                with suppress(ValueError):  # half written
+                    return int(json.loads(ports.read_text())["nats"][0].rsplit(":", 1)[1])
+            time.sleep(_POLL_S)
+        raise self._failure()
 
 
 def run_foreground(config: BrokerConfig, on_ready: Callable[[str], None]) -> int:

@@ -155,6 +155,13 @@ def devices_of(
     )
 
 
+def standings_of(books: Books) -> dict[str, int]:
+    """How many devices stand how; each looked at once. StoreBroken: there are no books yet."""
+    fleet = fleet_of(books.database, books.plans().city, now_of(books))
+    counted = Counter(str(fleet.member(name).state) for name in fleet.names())
+    return {str(state): counted[state] for state in DeviceState}
+
+
 def device_view(books: Books, name: str) -> DeviceView | None:
     """None: nobody has heard of it, and no asset has it."""
     database = books.database

@@ -68,16 +68,28 @@ class Counted(Protocol):
     def free_bytes(self) -> int: ...
 
 
-def exposition(status: Mapping[str, Any], counted: Counted | None, now_ms: int) -> bytes:
-    """`counted` None: the store cannot be read."""
+def exposition(
+    status: Mapping[str, Any],
+    counted: Counted | None,
+    now_ms: int,
+    standings: Mapping[str, int] | None = None,
+) -> bytes:
+    """`counted` None: the store cannot be read. `standings`: how many devices stand how."""
     collectors = CollectorRegistry()
-    collectors.register(_Told(status, counted, now_ms))
+    collectors.register(_Told(status, counted, now_ms, standings))
     return generate_latest(collectors)
 
 
 class _Told(Collector):
-    def __init__(self, status: Mapping[str, Any], counted: Counted | None, now_ms: int) -> None:
+    def __init__(
+        self,
+        status: Mapping[str, Any],
+        counted: Counted | None,
+        now_ms: int,
+        standings: Mapping[str, int] | None,
+    ) -> None:
         self._status, self._counted, self._now_ms = status, counted, now_ms
+        self._standings = standings
 
     def collect(self) -> Iterator[Metric]:
         up = live(self._status, self._now_ms).ok
@@ -95,6 +107,9 @@ class _Told(Collector):
             yield from _of_incidents(self._counted)
             yield from _of_requests(self._counted, self._now_ms)
             yield from _of_store(self._counted)
+            if self._standings is not None:
+                what = "Devices as they stand: by what each has said, and when."
+                yield _gauges("fleet_devices", what, "standing", self._standings)
             if (self._status.get("figures") or {}).get("history") is not None:
                 what = "Readings stored and not yet in the history."
                 yield _gauge("history_lag_readings", what, self._counted.history_lag_readings)

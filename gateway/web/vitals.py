@@ -1,6 +1,7 @@
 """What watchdogs ask: /metrics, /healthz and /readyz, answered from beside the gateway.
 
-Any of them may be asked as often as one likes: the store is counted once a second at the most. Each
+Any of them may be asked as often as one likes: the store is counted once a second at the most, and
+the devices, each of which is looked at, once a minute. Each
 answers whatever state the gateway, its files or its store are in. Reads, and never writes.
 """
 
@@ -15,11 +16,13 @@ from starlette.routing import Route
 from gateway.books.tally import Figures, figures_of
 from gateway.errors import GatewayError
 from gateway.views.books import NOT_RUNNING, Books
+from gateway.views.devices import standings_of
 from gateway.watch.health import Verdict, live, ready
 from gateway.watch.logs import Log, Said
 from gateway.watch.metrics import CONTENT_TYPE, exposition
 
 COUNTED_FOR_MS = 1_000
+STOOD_FOR_MS = 60_000
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 log = Log(__name__)
@@ -43,10 +46,13 @@ class Vitals:
         self._books = books
         self._lock = threading.Lock()
         self._counted: tuple[int, Figures | None] | None = None
+        self._fleet_lock = threading.Lock()
+        self._stood: tuple[int, dict[str, int] | None] | None = None
 
     def metrics(self, _request: Request) -> Response:
         now_ms = self._books.now_ms()
-        text = exposition(self._status(), self._figures(now_ms), now_ms)
+        counted, standings = self._figures(now_ms), self._standings(now_ms)
+        text = exposition(self._status(), counted, now_ms, standings)
         return Response(text, headers=_HEADERS | {"Content-Type": CONTENT_TYPE})
 
     def healthz(self, _request: Request) -> Response:
@@ -73,6 +79,18 @@ class Vitals:
             if self._counted is None or not 0 <= now_ms - self._counted[0] < COUNTED_FOR_MS:
                 self._counted = now_ms, self._count()
             return self._counted[1]
+
+    def _standings(self, now_ms: int) -> dict[str, int] | None:
+        with self._fleet_lock:
+            if self._stood is None or not 0 <= now_ms - self._stood[0] < STOOD_FOR_MS:
+                self._stood = now_ms, self._stand()
+            return self._stood[1]
+
+    def _stand(self) -> dict[str, int] | None:
+        try:
+            return standings_of(self._books)
+        except (GatewayError, OSError):  # the figures say why, or it never ran
+            return None
 
     def _count(self) -> Figures | None:
         try:

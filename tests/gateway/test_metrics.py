@@ -70,9 +70,9 @@ def status(age=500, history=None, halt=Halt.NONE, counters=None):
     }
 
 
-def samples(said, counted=COUNTED, now_ms=NOW_MS):
+def samples(said, counted=COUNTED, now_ms=NOW_MS, standings=None):
     """{(name, its labels): value}"""
-    text = exposition(json.loads(json.dumps(said)), counted, now_ms).decode()
+    text = exposition(json.loads(json.dumps(said)), counted, now_ms, standings).decode()
     return {
         (sample.name.removeprefix("sense311_"), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -87,7 +87,8 @@ def test_every_figure_has_its_name_and_labels():
     counters.time(5, 0.03, 0.02)
     counters.reload(refused=True)
     history = {"up": False, "written": 9, "dropped": 1}
-    found = samples(status(history=history, counters=counters))
+    standings = {"online": 9, "silent": 3, "fault": 0}
+    found = samples(status(history=history, counters=counters), standings=standings)
     expected = {
         ("up",): 1, ("status_age_seconds",): 0.5, ("store_readable",): 1,
         ("process_start_time_seconds",): (NOW_MS - 60_000) / 1000,
@@ -106,7 +107,8 @@ def test_every_figure_has_its_name_and_labels():
         ("rules_reload_failed",): 1, ("rules_reloads_total", "good"): 0,
         ("rules_reloads_total", "refused"): 1, ("event_time_seconds",): NOW_MS / 1000,
         ("incidents_fired_total", "bin_full"): 7, ("incidents", "bin_full", "held"): 1,
-        ("devices",): 12, ("requests_created_total", "BIN_FULL"): 5,
+        ("devices",): 12, ("fleet_devices", "silent"): 3, ("fleet_devices", "fault"): 0,
+        ("requests_created_total", "BIN_FULL"): 5,
         ("requests", "review"): 3, ("requests", "filed"): 4, ("requests", "held"): 0,
         ("requests_oldest_waiting_seconds", "review"): 120,
         ("requests_oldest_waiting_seconds", "ready"): 0, ("filing_stopped",): 0,
