@@ -83,7 +83,7 @@ def test_the_image_installs_what_was_tested_and_no_tools() -> None:
 
 def test_the_builder_gets_only_what_the_image_is_made_of() -> None:
     """Each COPY finds its file among those that are let in; no store and no secret is."""
-    lines = (DEPLOY / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
     copies = re.findall(r"^COPY (?!--from)(.+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     copied = {name for line in copies for name in line.split()[:-1]}
@@ -220,11 +220,39 @@ def test_what_compose_mounts_from_the_checkout_is_there() -> None:
     assert [name for name in named if not (DEPLOY / name).exists()] == []
 
 
+def test_no_folder_changes_hands_when_it_is_first_mounted() -> None:
+    """Docker gives an empty volume to the user whose the image's folder is, unless told not to."""
+    named = set(composed()["volumes"])
+    mounts = [m for service in services().values() for m in service.get("volumes", [])]
+    volumes = [mount for mount in mounts if mount.partition(":")[0] in named]
+
+    assert {mount.partition(":")[0] for mount in volumes} == named
+    assert [mount for mount in volumes if "nocopy" not in mount.split(":")[2:]] == []
+
+
+def test_the_containers_user_can_read_what_is_mounted_from_the_checkout(tmp_path: Path) -> None:
+    """Also where it was made under a strict umask; all else there stays as it is."""
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    for path in (tmp_path / "deploy").rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    told("sh", tmp_path / "deploy/docker/begin.sh", tmp_path / "city")
+    mounts = [m for service in services().values() for m in service.get("volumes", [])]
+    named = {mount.partition(":")[0] for mount in mounts if mount.startswith("./")}
+    mounted = [tmp_path / "deploy" / name for name in named]
+    mounted += [inner for path in mounted for inner in path.rglob("*")]
+
+    closed = [p for p in mounted if p.stat().st_mode & 0o7 != (5 if p.is_dir() else 4)]
+    assert closed == []
+    assert (tmp_path / "deploy/sense311.toml").stat().st_mode & 0o7 == 0
+
+
 def begun(folder: Path) -> Path:
     """An installation, with the city's key that a person brings."""
     told("sh", DEPLOY / "docker/begin.sh", folder)
-    (folder / "secrets/open311_api_key").write_text(CANARY_KEY)
-    (folder / "secrets/open311_api_key").chmod(0o600)
+    # It is there, the containers' user's, so that whoever writes into it need not give it away.
+    key = folder / "secrets/open311_api_key"
+    assert (key.read_text(), key.stat().st_uid) == ("", folder.stat().st_uid)
+    key.write_text(CANARY_KEY)
     return folder
 
 
@@ -278,6 +306,20 @@ def test_the_configuration_of_the_container_is_good_and_its_broker_lets_only_its
         wait_until(lambda: answers(port), f"it answers: {(folder / 'm.log').read_text()}")
         assert process.poll() is None
         told(*SENSE311, "devices", "self-test", *broker)
+
+
+def test_the_broker_of_the_containers_listens_only_where_it_is_told() -> None:
+    """A line that is for a listener, above the first one, opens another, at 1883 again."""
+    lines = (DEPLOY / "docker/mosquitto.conf").read_text("utf-8").splitlines()
+    listeners = [at for at, line in enumerate(lines) if re.match("#?listener ", line)]
+    for_one = r"#?(use_\w+|require_certificate|tls_\w+|\w*file|max_(connections|qos)|protocol) "
+    common = {"password_file", "acl_file"}
+    above = [line for line in lines[: listeners[0]] if re.match(for_one, line)]
+
+    assert [line for line in above if line.split()[0] not in common] == []
+    for begin, end in zip(listeners, [*listeners[1:], None], strict=True):
+        mark = "#" if lines[begin].startswith("#") else ""
+        assert f"{mark}use_username_as_clientid true" in lines[begin:end]
 
 
 def answers(port: int) -> bool:
@@ -405,6 +447,17 @@ def test_every_compose_command_of_the_page_is_one(tmp_path: Path) -> None:
             told(*SENSE311, *inner, "--help")
 
     assert {words[3] for words in found} >= {"up", "run", "kill"}
+
+
+def test_the_devices_of_the_page_are_those_of_the_city_to_begin_with() -> None:
+    """What they send would be refused, of a device that is unknown."""
+    city = json.loads((DEPLOY / "examples/assets.geojson").read_text("utf-8"))
+    known = {name for it in city["features"] for name in it["properties"]["devices"]}
+    for words in page_commands("docker-compose "):
+        if "provision" in words:
+            named = words[words.index("provision") + 1 : words.index("--mosquitto")]
+            assert named
+            assert set(named) <= known
 
 
 def test_every_unit_of_the_page_is_one() -> None:

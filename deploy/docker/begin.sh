@@ -9,6 +9,9 @@ folder=$1
 owner=31100
 umask 077
 
+# What is mounted from the checkout is no secret; a strict umask has kept it from that user.
+chmod -R a+rX "$here/docker/mosquitto.conf" "$here/prometheus" "$here/grafana" || true
+
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 for name in broker city/rules secrets store backups data/broker data/influxdb data/influxdb-config \
@@ -22,6 +25,8 @@ for name in influx_token influx_password grafana_password; do
     [ -s "$folder/secrets/$name" ] ||
         od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$folder/secrets/$name"
 done
+# Empty, so that it is the containers' already when root writes the key into it.
+[ -e "$folder/secrets/open311_api_key" ] || : >"$folder/secrets/open311_api_key"
 [ -e "$folder/.env" ] || echo "SENSE311_HOME=$folder" >"$folder/.env"
 if [ "$(id -u)" = 0 ]; then
     chown -R "$owner:$owner" "$folder"
