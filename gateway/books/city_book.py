@@ -5,7 +5,7 @@ all of this and the batch. Each call is one durable transaction.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.books.database import Database
@@ -44,6 +44,13 @@ class CityBook(Database):
         with self.reading() as db:
             rows = db.execute(f"SELECT {ROW_COLUMNS} FROM outbox WHERE {where}", values)
             return [row_of(row) for row in rows]
+
+    def outbox_knows(self, references: Collection[str]) -> set[str]:
+        """Those that are of a row, in whatever state."""
+        with self.reading() as db:
+            marks = ", ".join("?" * len(references))
+            query = f"SELECT reference FROM outbox WHERE reference IN ({marks})"
+            return {reference for (reference,) in db.execute(query, [*references])}
 
     def sent_since(self, since_ms: int) -> list[tuple[int, str, str]]:
         """Of each request sent since then: when, its service, its district; oldest first."""

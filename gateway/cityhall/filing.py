@@ -7,7 +7,7 @@ row. Never decides what is legal (that is `outbox`), never knows HTTP or SQL.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -64,6 +64,9 @@ class Ledger(Protocol):
     def outbox_save(self, before: Row, after: Row, event: str, at_ms: int) -> None:
         """Replaces `before`, with a line in the journal. RowChangedError: it is not there so."""
 
+    def outbox_knows(self, references: Collection[str]) -> set[str]:
+        """Those that are of a row, in whatever state."""
+
     def stopped(self) -> str:
         """Who stopped all filing and why; empty where nobody did."""
 
@@ -78,8 +81,12 @@ class Client(Protocol):
     ) -> Mapping[str, Sighting]:
         """What the desk lists; a reference that is missing is absent from a complete list."""
 
-    def residents(self, row: Row, now_ms: int) -> Found | None:
-        """Somebody else's open request for the same fault."""
+    def residents(
+        self, row: Row, now_ms: int, knows: Callable[[Collection[str]], Collection[str]]
+    ) -> Found | Diverted | None:
+        """A request that is there for the same fault, or may be, and that the books do not know.
+        `knows`: which of some references they do.
+        """
 
     def token(self, token: str) -> TokenResolved | CannotTell: ...
 
@@ -236,11 +243,11 @@ class Filer:
         return sent
 
     def _send(self, row: Row) -> int:
-        """One attempt; none for what somebody else has reported already, or a person sees first."""
+        """One attempt; none for what is there already, or a person sees first."""
         objection = self._clearance.objection(row, self._now_ms()) if row.attempts == 0 else None
         if objection is not None:
             return int(self._move(row, Diverted(objection)) is not None)
-        known = self._client.residents(row, self._now_ms()) if row.attempts == 0 else None
+        known = self._known(row) if row.attempts == 0 else None
         if known is not None:
             return int(self._move(row, known) is not None)
         claimed = self._move(row, Claimed())
@@ -252,6 +259,14 @@ class Filer:
         self._note(outcome)
         self._move(claimed, outcome)
         return 1
+
+    def _known(self, row: Row) -> Found | Diverted | None:
+        """What the city shows of the fault already; a person is asked once, and not if it is
+        urgent.
+        """
+        known = self._client.residents(row, self._now_ms(), self._ledger.outbox_knows)
+        asks = isinstance(known, Diverted)
+        return None if asks and (row.approved or row.urgent) else known
 
     def _poll_all(self, rows: Sequence[Row]) -> int:
         """Polls a few tokens; the others are put off, lest they crowd out new rows."""

@@ -122,6 +122,15 @@ def token_of(record: Record) -> str | None:
     return _identifier(record, "token")
 
 
+def references_in(record: Record) -> set[str]:
+    """Those of ours, or of another gateway, wherever a desk may have put them; as they are made."""
+    text = "\n".join(texts_of(record)).upper()
+    return {
+        REFERENCE_PREFIX + mention.removeprefix(REFERENCE_PREFIX).lower()
+        for mention in _REFERENCE.findall(text)
+    }
+
+
 def sightings(records: Sequence[Record], references: Sequence[str]) -> dict[str, Sighting]:
     """Which references the records show, wherever in the record a desk may have put them."""
     wanted = {reference.upper(): reference for reference in references}

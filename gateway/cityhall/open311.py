@@ -18,6 +18,7 @@ from gateway.cityhall.definition import Form
 from gateway.cityhall.delivery import (
     CannotTell,
     Cause,
+    Diverted,
     Filed,
     Found,
     NotSent,
@@ -44,7 +45,7 @@ from gateway.cityhall.georeport_read import (
     token_of,
 )
 from gateway.cityhall.profile import KeyPlace, Kind, Profile, Wire
-from gateway.cityhall.residents import Residents
+from gateway.cityhall.residents import Knows, Residents
 from gateway.cityhall.telling import Message
 
 ANSWER_BYTES_MAX = 1_048_576
@@ -159,15 +160,15 @@ class Open311Client:
                 seen |= sightings(page, references)
         return seen
 
-    def residents(self, row: Row, now_ms: int) -> Found | None:
-        """An open request of somebody else about the same fault, as far as the city shows any."""
+    def residents(self, row: Row, now_ms: int, knows: Knows) -> Found | Diverted | None:
+        """A request about the same fault that is not of our books, as far as the city shows any."""
         policy = self._profile.policy(row.service)
         if not policy.link_radius_m or not policy.read_back:
             return None
         if row.service not in self._profile.services:
             return None
         days = self._profile.link_days, self._profile.link_closed_days
-        return self._residents.match(row, policy.link_radius_m, *days, now_ms)
+        return self._residents.match(row, policy.link_radius_m, *days, now_ms, knows)
 
     def listed(
         self, service: str, since_ms: int, until_ms: int, status: str

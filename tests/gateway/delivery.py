@@ -63,6 +63,9 @@ class SqliteLedger:
         due = [row for row in self.rows() if row.state in DUE and row.next_ms <= now_ms]
         return due[:limit]
 
+    def outbox_knows(self, references):
+        return {row.reference for row in self.rows()} & set(references)
+
     def stopped(self):
         return ""
 

@@ -513,6 +513,37 @@ def test_what_was_filed_after_the_backup_is_at_the_desk_once(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asset", "state"),
+    [("BIN-0001", "filed"), ("B-1", "review")],
+    ids=["a name that tells", "a name that may stand in any text"],
+)
+def test_what_was_filed_before_all_books_were_lost_is_not_filed_again(
+    asset, state, bundled_broker, desk, a_gateway, wait_for
+):
+    """Without any backup, and with other references since: the city's list shows the asset's name,
+    and the request is taken for its own; or the place, and a person sees it first.
+    """
+    gateway: GatewayProcess = a_gateway(
+        bundled_broker, desk=desk, assets=[{**a_bin(1), "asset_id": asset}, a_bin(2), a_bin(3)]
+    ).start()
+    client = bundled_broker.login()
+    say(client, [(FULL, EMPTY, EMPTY)] * 6, 0)
+    wait_for(lambda: [s for _, s, _ in filed(gateway)] == ["filed"], "it is filed")
+    ((_, _, number),) = filed(gateway)
+    assert gateway.stop() == 0
+    shutil.rmtree(gateway.data)
+
+    gateway.start()
+    say(client, [(FULL, EMPTY, EMPTY)] * 6, 60)
+    wait_for(lambda: [s for _, s, _ in filed(gateway)] == [state], "it is found at the desk")
+    ((reason, held),) = gateway.query("SELECT reason, request_id FROM outbox")
+    assert number in (held or reason)
+    assert len(desk.filed()) == 1
+    assert gateway.stop() == 0
+
+
+@pytest.mark.slow
 def test_a_backup_beside_a_busy_gateway_is_of_one_instant(mosquitto, a_gateway, wait_for, tmp_path):
     """Each of several: whole batches, nothing torn, and ingest goes on."""
     gateway = a_gateway(mosquitto, assets=[a_bin(1)]).start()

@@ -80,6 +80,9 @@ class Books:
     def outbox_due(self, now_ms, limit, desk):
         return [row for row in self.rows.values() if row.state is State.READY]
 
+    def outbox_knows(self, references):
+        return self.rows.keys() & set(references)
+
     def stopped(self):
         return self.halt
 
@@ -91,7 +94,7 @@ class City:
     def __init__(self):
         self.posted = []
 
-    def residents(self, row, now_ms):
+    def residents(self, row, now_ms, knows):
         return None
 
     def post(self, row):

@@ -80,6 +80,9 @@ class DictLedger:
         due = [r for r in self.stored.values() if r.state in waiting and r.next_ms <= now_ms]
         return sorted(due, key=lambda row: row.created_ms)[:limit]
 
+    def outbox_knows(self, references):
+        return self.stored.keys() & set(references)
+
     def stopped(self):
         return ""
 
@@ -144,7 +147,7 @@ class ModelDesk:
             return Unknown(Cause.SERVER_ERROR, "HTTP 500")
         return Tokened(token) if token else Filed(stored.request_id)
 
-    def residents(self, row, now_ms):
+    def residents(self, row, now_ms, knows):
         return None
 
     def look(self, service, references, since_ms, until_ms):

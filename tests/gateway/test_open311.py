@@ -689,7 +689,7 @@ def test_an_endpoint_of_several_cities_hears_the_jurisdiction_with_every_call():
 def test_of_what_residents_reported_only_the_open_requests_are_asked_for():
     """Of the same service; a desk that lists closed ones all the same does no harm."""
     with scripted(http("[]"), profile=a_profile()) as (desk, client):
-        assert client.residents(a_row(), T0_MS) is None
+        assert client.residents(a_row(), T0_MS, set) is None
     query = parse_qs(urlsplit(desk.asked[0][0].split()[1]).query)
     assert (query["status"], query["service_code"]) == (["open"], ["A:b & c/d"])
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from delivery import KEY, SqliteLedger, a_row, running_desk
 
-from gateway.cityhall.delivery import CannotTell, Cause, State
+from gateway.cityhall.delivery import Approved, CannotTell, Cause, Diverted, Found, State
 from gateway.cityhall.filing import Filer
 from gateway.cityhall.open311 import Open311Client
+from gateway.cityhall.outbox import advance, reference_for
 from gateway.cityhall.profile import read_profile
 from gateway.cityhall.residents import FRESH_S, Residents, best_of
 
@@ -42,10 +43,39 @@ def theirs(**more):
 )
 def test_an_open_request_of_somebody_else_at_the_spot_is_the_same_fault(record, score):
     """Or one that names the asset; ours, and those elsewhere, are not."""
-    match = best_of([record], a_row(), 15.0)
+    match = best_of([record], a_row(), 15.0, set)
     assert (match.score if match else None) == (
         score if score is None else pytest.approx(score, 0.01)
     )
+
+
+OURS, OTHER = (f"x [{reference_for(key).upper()}]" for key in ("lamp-1", "another"))
+
+
+@pytest.mark.parametrize(
+    ("record", "known", "ended"),
+    [
+        (theirs(description=OTHER), True, None),
+        (theirs(description=OTHER), False, Diverted),
+        (theirs(description=f"pole L-0042 {OTHER}"), False, Found),
+        (theirs(description=f"pole L-0042 {OTHER}"), True, None),
+        (theirs(description=OTHER, lat=str(LAT + 16 * M)), False, None),
+        (theirs(description="x [SCG-0123]"), False, None),
+        (theirs(description=" ".join(reference_for(f"{n}") for n in range(99))), False, None),
+        (theirs(description=OURS), False, Found),
+        (theirs(description=OURS, lat=str(LAT + 900 * M)), False, Found),
+        (theirs(description=OURS, service_request_id=""), False, None),
+    ],
+)
+def test_a_gateways_request_that_the_books_do_not_know_is_not_asked_for_twice(record, known, ended):
+    """They were lost, or put back, or are another gateway's: it is linked where it has the very
+    reference or names the asset; where it is only near, a person sees it first.
+    """
+    residents = Residents(lambda *_: [record], lambda: 0.0)
+    event = residents.match(a_row(), 15.0, 30, 14, NOW_MS, set if known else lambda _: set())
+    assert (type(event) if event else None) is ended
+    if event is not None:
+        assert "7" in str(event)
 
 
 NOW_MS = 1_768_500_000_000
@@ -76,14 +106,14 @@ def test_a_request_that_was_closed_after_the_fault_began_is_about_it_too(more, b
     residents = Residents(lambda *_: [theirs(**more)], lambda: 0.0)
     row = a_row()
     request = replace(row.request, observed_at_ms=NOW_MS - began_h * HOUR_MS)
-    match = residents.match(replace(row, request=request), 15.0, 30, 14, NOW_MS)
+    match = residents.match(replace(row, request=request), 15.0, 30, 14, NOW_MS, set)
     assert (match is not None) == found
 
 
 def test_of_several_the_nearest_is_linked():
     """With its distance as a reason."""
     records = [theirs(lat=str(LAT + d * M), service_request_id=str(d)) for d in (9, 3, 12)]
-    match = best_of(records, a_row(), 15.0)
+    match = best_of(records, a_row(), 15.0, set)
     assert (match.request_id, match.why) == ("3", "3 m from here")
 
 
@@ -97,9 +127,9 @@ def test_a_storm_of_faults_reads_the_list_once():
 
     residents = Residents(read, lambda: now_s[0])
     for _ in range(5):
-        assert residents.match(a_row(), 15.0, 30, 0, 0) is None
+        assert residents.match(a_row(), 15.0, 30, 0, 0, set) is None
     now_s[0] = FRESH_S
-    residents.match(a_row(), 15.0, 30, 0, 0)
+    residents.match(a_row(), 15.0, 30, 0, 0, set)
     assert asked == ["STREETLIGHT_OUT"] * 2
 
 
@@ -122,4 +152,33 @@ def test_a_residents_open_report_for_the_same_lamp_is_linked_and_not_filed_again
     assert (linked.state, linked.request_id, linked.attempts) == (State.FILED, their_id, 0)
     assert "reported by somebody else: 5 m from here (score 0.83)" in linked.reason
     assert (filed.state, filed.reason) == (State.FILED, "")
+    assert len(stored) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("urgent", [False, True])
+def test_what_a_lost_gateway_asked_for_nearby_is_seen_by_a_person_first(tmp_path, urgent):
+    """Once: what they let pass is sent. What is urgent waits for nobody."""
+    asked = {"api_key": KEY, "service_code": "SL-OUT", "lat": LAT + 5 * M, "long": LONG,
+             "description": f"dark {OTHER}"}  # fmt: skip
+    ledger = SqliteLedger(tmp_path / "rows.db")
+    ledger.add(replace(a_row(), urgent=urgent))
+    states = []
+    with running_desk(tmp_path) as desk:
+        desk.http.post("/open311/v2/requests.json", data=asked).raise_for_status()
+        with Open311Client(desk.endpoint, KEY, DESK) as client:
+            filer = Filer(ledger, client, DESK, lambda: int(time.time() * 1000))
+            filer.step()
+            (row,) = ledger.rows()
+            states.append(row.state)
+            if not urgent:
+                assert "is 5 m from here: link it if it is the same fault" in row.reason
+                now_ms = int(time.time() * 1000)
+                approved = advance(row, Approved("ann"), now_ms, DESK.policy(row.service))
+                ledger.outbox_save(row, approved, "approved", now_ms)
+                filer.step()
+                states.append(ledger.rows()[0].state)
+        stored = desk.stored()
+    ledger.close()
+    assert states == ([State.FILED] if urgent else [State.REVIEW, State.FILED])
     assert len(stored) == 2
