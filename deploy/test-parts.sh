@@ -32,6 +32,7 @@ need systemd-analyze systemd
 need systemd-nspawn systemd-container
 need docker-compose docker-compose
 need chromium chromium
+need nginx nginx-light
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "not installed:$missing (no apt or not root); $else_skip" >&2

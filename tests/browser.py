@@ -93,11 +93,11 @@ class Browser:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Started, and ended."""
+def chromium(*switches: str) -> Iterator[Browser]:
+    """Started, with further switches of its command line, and ended."""
     assert CHROMIUM is not None
     process = subprocess.Popen(
-        ["node", str(SCRIPT), CHROMIUM], cwd=PARTS, text=True,
+        ["node", str(SCRIPT), CHROMIUM, *switches], cwd=PARTS, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -18,6 +18,8 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.web.sessions import is_secure
+
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 LINES = "/_nicegui_ws/"
 """Where NiceGUI's pages are connected; a GET there opens a line as well."""
@@ -263,7 +265,9 @@ def cross_site(scope: Scope) -> Refusal | None:
     origins = _values(scope, b"origin")
     sites = _values(scope, b"sec-fetch-site")
     strange = any(site not in ("same-origin", "none") for site in sites)
-    if not strange and (not origins or (len(origins) == 1 and _leads_to(origins[0], host))):
+    secure = is_secure(scope.get("scheme", "http"), scope["headers"])
+    ours = len(origins) == 1 and _leads_to(origins[0], host, secure=secure)
+    if not strange and (not origins or ours):
         return None
     text = (
         "this came from a page of another site; if it did not, the server before this one has to "
@@ -272,9 +276,10 @@ def cross_site(scope: Scope) -> Refusal | None:
     return Refusal(403, Reason.CROSS_SITE, text)
 
 
-def _leads_to(origin: str, host: str) -> bool:
+def _leads_to(origin: str, host: str, *, secure: bool) -> bool:
+    """`secure`: we are asked through TLS, so a page that came without is not ours."""
     found = _ORIGIN.fullmatch(origin.lower())
-    if found is None:
+    if found is None or (secure and found[1] != "https"):
         return False
     port = _DEFAULT_PORTS[found[1]]
     return found[2].removesuffix(port) == host.removesuffix(port)

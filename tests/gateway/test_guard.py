@@ -169,6 +169,7 @@ LET_IN = [
     scope_of(host=f"{HERE}:443", origin=f"https://{HERE}"),
     scope_of(host=f"{HERE}:8080", origin=f"http://{HERE}:8080"),
     scope_of(host=HERE.upper(), origin=f"https://{HERE}"),
+    scope_of(host=HERE, origin=f"https://{HERE}", x_forwarded_proto="https"),
     scope_of("WS", host=HERE, origin=f"http://{HERE}"),
     scope_of("WS", host="[::1]:8311", origin="http://[::1]:8311"),
     scope_of("GET", host=HERE, origin="https://evil.example", sec_fetch_site="cross-site"),
@@ -177,6 +178,8 @@ LET_IN = [
 KEPT_OUT = [
     scope_of(host=HERE, origin="https://evil.example"),
     scope_of(host=HERE, origin="null"),
+    scope_of(host=HERE, origin=f"http://{HERE}", x_forwarded_proto="https"),
+    scope_of("WS", host=HERE, origin=f"http://{HERE}", x_forwarded_proto="https"),
     scope_of(host=HERE, origin=""),
     scope_of(host=HERE, origin=f"https://{HERE}.evil.example"),
     scope_of(host=HERE, origin=f"https://evil.example/{HERE}"),

@@ -1,6 +1,6 @@
 // A real Chromium, led by a test: reads one JSON command a line, answers one JSON object a line.
 //
-//   node browser.mjs CHROMIUM      in a folder where playwright-core and axe-core are installed
+//   node browser.mjs CHROMIUM [SWITCH...]    where playwright-core and axe-core are installed
 //
 // It notes what a visitor would not see: errors on the page's console, requests to other hosts.
 import { createRequire } from "node:module";
@@ -18,7 +18,8 @@ const QUIET = [
   "--disable-background-networking", "--disable-component-update",
 ];
 
-const browser = await chromium.launch({ executablePath: process.argv[2], args: QUIET });
+const [executablePath, ...switches] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath, args: [...QUIET, ...switches] });
 const trouble = [];
 const pages = [];
 let context, page, home;
