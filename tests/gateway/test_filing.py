@@ -500,8 +500,9 @@ QUICK = read_profile("desk").model_copy(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def real_desk(tmp_path_factory):
+    """Of its own: what other books have filed there is linked, not filed again."""
     with running_desk(tmp_path_factory.mktemp("desk")) as running_one:
         yield running_one
 
