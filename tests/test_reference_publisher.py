@@ -186,13 +186,15 @@ def login_of(broker):
 
 
 def a_life(broker, folder, seconds):
-    """A device under power for so long, then none: (boot, seq) of all that it had kept."""
+    """A device at work for so long, then without power: (boot, seq) of all that it had kept."""
     command = [sys.executable, "-c", DEVICE, str(broker.port), *login_of(broker), str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=FOLDER)
+    assert process.stdout is not None
+    first = process.stdout.readline()  # it has begun
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     said, _ = process.communicate()
-    lines = [line.split() for line in said.decode().splitlines()]
+    lines = [line.split() for line in (first + said).decode().splitlines()]
     return [(int(line[1]), int(line[2])) for line in lines if line[0] == "kept"]
 
 
