@@ -194,7 +194,8 @@ def a_life(broker, folder, seconds):
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     said, _ = process.communicate()
-    lines = [line.split() for line in (first + said).decode().splitlines()]
+    whole = (first + said).decode().split("\n")[:-1]  # the last one may have been cut off
+    lines = [line.split() for line in whole]
     return [(int(line[1]), int(line[2])) for line in lines if line[0] == "kept"]
 
 

@@ -72,6 +72,20 @@ async function axe() {
   }));
 }
 
+// Asked from here: what polls within the page is forbidden to evaluate text by the page's policy.
+async function until({ script, wait_ms = WAIT_MS }) {
+  const end_ms = Date.now() + wait_ms;
+  for (;;) {
+    try {
+      if (await page.evaluate(script)) return;
+    } catch (error) {
+      if (!/context was destroyed|navigat/i.test(String(error))) throw error;
+    }
+    if (Date.now() > end_ms) throw new Error(`never: ${script}`);
+    await page.waitForTimeout(50);
+  }
+}
+
 const COMMANDS = {
   open, tab, axe,
   goto: ({ url }) => page.goto(url, { waitUntil: "load" }).then((answer) => answer && answer.status()),
@@ -86,8 +100,7 @@ const COMMANDS = {
   count: (what) => page.locator(what.css).count(),
   address: () => page.url(),
   run: ({ script, value }) => page.evaluate(`(${script})(${JSON.stringify(value ?? null)})`),
-  until: ({ script, wait_ms }) =>
-    page.waitForFunction(script, undefined, { timeout: wait_ms ?? WAIT_MS, polling: 50 }),
+  until,
   picture: ({ path, whole = true }) => page.screenshot({ path, fullPage: whole }),
   width: () => page.evaluate("document.documentElement.scrollWidth"),
   size: ({ width, height }) => page.setViewportSize({ width, height }),
