@@ -86,7 +86,9 @@ def _dependencies() -> Iterator[str]:
 def test_every_package_and_every_data_file_is_installed() -> None:
     """What stands in the tree is what an installation gets."""
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
-    folders = {p.parent for name in PACKAGES for p in (ROOT / name).rglob("__init__.py")}
+    files = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()]
+    files = [path for path in files if path.suffix not in (".pyc", ".md")]
+    folders = {path.parent for path in files}
     named = {folder.relative_to(ROOT).as_posix().replace("/", ".") for folder in folders}
 
     assert named == set(setuptools["packages"])
@@ -95,12 +97,7 @@ def test_every_package_and_every_data_file_is_installed() -> None:
         for package, patterns in setuptools["package-data"].items()
         for pattern in patterns
     ]
-    data = [
-        path.relative_to(ROOT).as_posix()
-        for name in PACKAGES
-        for path in (ROOT / name).rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc", ".md")
-    ]
+    data = [path.relative_to(ROOT).as_posix() for path in files if path.suffix != ".py"]
     assert [path for path in data if not any(fnmatch(path, each) for each in listed)] == []
 
 
