@@ -250,6 +250,8 @@ class Deeds:
         """`named`: the incidents that must be there."""
 
         def act(entry: Entry, database: Path) -> Outcome:
+            if len(set(named)) < len(named):
+                raise NotDoneError(Code.INVALID, "an incident is not merged into itself")
             for number in named:
                 _story(database, number)
             return self._order(database, what, entry)

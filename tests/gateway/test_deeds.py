@@ -237,6 +237,14 @@ def test_an_incident_that_is_not_there_is_not_found(staffed, number):
     assert staffed.rows("SELECT * FROM orders") == []
 
 
+def test_an_incident_is_not_merged_into_itself(staffed):
+    """It is told at once, and no order is given."""
+    one = staffed.incidents()[0]
+    outcome = staffed.deeds().merge(OPERATOR, one, one, "w")
+    assert (outcome.code, outcome.text) == (Code.INVALID, "an incident is not merged into itself")
+    assert staffed.rows("SELECT * FROM orders") == []
+
+
 def test_a_window_carries_who_asked_for_it_and_why(staffed):
     """Not who the caller says it is."""
     forged = with_fields(WINDOW, who="somebody else", why="no")
