@@ -15,6 +15,8 @@ from gateway.staff.accounts import Accounts
 from gateway.staff.people import Role
 from gateway.watch.status import write_status
 
+pytestmark = pytest.mark.slow
+
 DAY_MS = 86_400_000
 ERROR = {"code", "text", "path", "hint"}
 

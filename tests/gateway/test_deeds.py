@@ -19,6 +19,8 @@ from gateway.staff.people import Person, Role
 from gateway.staff.rule_files import hash_of
 from gateway.views.audit import audit_of
 
+pytestmark = pytest.mark.slow
+
 WINDOW = Silence(who="", why="", from_ms=T0_MS, for_ms=3_600_000, assets=("B-1",))
 PEOPLE = (VIEWER, OPERATOR, ADMIN)
 

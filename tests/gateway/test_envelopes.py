@@ -321,6 +321,7 @@ def test_what_a_simulated_device_says_arrives_through_every_envelope(wire, forma
     assert abs(reading.ts_ms - NOW_MS) <= 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wire", [wire for wire, _ in WIRES])
 @settings(max_examples=1000, deadline=None)
 @given(st.data())

@@ -44,6 +44,8 @@ from rules.rule import Bundle
 from rules.scene import Scene
 from rules.track import Subject, Track, make_plan
 
+pytestmark = pytest.mark.slow
+
 T0 = 1_768_453_200_000  # 2026-01-14T23:00 in Chicago, a Wednesday
 CHICAGO = LocalTimes().of("America/Chicago")
 THURSDAY = schedule_of("thu 06:00-10:00")

@@ -264,6 +264,7 @@ def in_every_place(kind):
         holder.extend(before) if isinstance(holder, list) else holder.update(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REPORTED_KINDS)
 def test_whatever_stands_in_any_place_is_taken_by_both_or_by_neither(kind):
     """Dropped, of another type, at the end of what can be written; and in place of it all."""

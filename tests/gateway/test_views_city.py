@@ -28,6 +28,8 @@ from gateway.views.books import Books
 from gateway.views.city import AssetState, case_state, state_of, titled
 from gateway.views.city_board import CityBoard
 
+pytestmark = pytest.mark.slow
+
 NODE = shutil.which("node")
 ROOT = Path(__file__).parent.parent.parent
 D = delivery.State

@@ -31,6 +31,8 @@ from gateway.views.cityhall import (
 )
 from gateway.watch.status import write_status
 
+pytestmark = pytest.mark.slow
+
 NOW_MS = T0_MS + 10 * DAY_MS
 
 

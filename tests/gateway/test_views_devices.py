@@ -17,6 +17,8 @@ from gateway.inventory.asset_files import read_whole
 from gateway.views.books import Books as Shown
 from gateway.views.devices import PAGE_ROWS_MAX, Wanted, device_view, devices_of
 
+pytestmark = pytest.mark.slow
+
 NOW_MS = SystemClock().now_ms() // 1000 * 1000
 HOUR_MS = 3_600_000
 SCRIPT = "<img src=x onerror=alert(1)>"

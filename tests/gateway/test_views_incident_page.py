@@ -29,6 +29,8 @@ from gateway.views.incident_page import (
     time_zone_of,
 )
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 

@@ -17,6 +17,8 @@ from gateway.views import requests, silences
 from gateway.views.incidents import Wanted, incident_view, incidents_of
 from gateway.views.requests import request_view, requests_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def staffed(tmp_path):

@@ -31,6 +31,8 @@ from gateway.views.workbench import FoundFault, check_text, diff, edited, rules_
 from rules.checks import check
 from rules.files import load, read_library
 
+pytestmark = pytest.mark.slow
+
 START_MS = 1_768_521_600_000
 MINUTE_MS = 60_000
 OWN = """\

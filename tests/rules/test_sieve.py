@@ -46,6 +46,7 @@ def let_through(tree, block):
         return None if sifted is None else spread(sifted(block).true, block.size).tolist()
 
 
+@pytest.mark.slow
 @often
 @given(
     amounts | TYPED_BY_HAND,
